@@ -1,0 +1,1 @@
+"""What the objects mean: steps, memory, mail, agents. Knows no paths, no inodes, no kernel."""

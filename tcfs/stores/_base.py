@@ -1,0 +1,141 @@
+"""The seam between what objects mean and where they live."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol, final
+
+ETag = NewType("ETag", str)
+"""What identifies one version of an object, without quotation marks. Opaque."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object as a listing shows it. `modified` is in nanoseconds since 1970."""
+
+    key: str
+    etag: ETag
+    size: int
+    modified: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object, or the range of it that was asked for. `modified` is in ns since 1970."""
+
+    body: bytes
+    etag: ETag
+    modified: int
+
+
+@final
+class NotModified:
+    """The answer to a get whose `if_none_match` is still the object's ETag."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a store can do beside plain reads and writes."""
+
+    create: bool  # put if absent
+    replace: bool  # put if the ETag matches
+    delete: bool  # delete if the ETag matches
+    conditional_get: bool
+    shared: bool  # whether other hosts reach it
+
+
+class Store(Protocol):
+    """Objects under one prefix of one bucket: the project. Keys are relative to it.
+
+    Conditional writes are tried once and report what that one attempt met, since only their
+    caller can tell whether a failed one was its own (protocol.md, lost answers). All else is
+    retried until the deadline (`tcfs.stores.deadline`).
+    """
+
+    capabilities: Capabilities
+
+    @property
+    def url(self) -> str:
+        """Where this is, as a user would write it; holds no secret."""
+        ...
+
+    async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
+        """Return an object's newest version, or NotModified if it has the ETag given.
+
+        Raises:
+            NotFound, Denied, Unavailable, InvalidKey
+        """
+        ...
+
+    async def get_range(self, key: str, offset: int, length: int) -> Object:
+        """Return at most `length` bytes from `offset` on; fewer, or none, at the end.
+
+        Raises:
+            NotFound, Denied, Unavailable, InvalidKey
+        """
+        ...
+
+    async def head(self, key: str) -> Entry:
+        """Return what a listing would show of one object; raises as `get` does."""
+        ...
+
+    async def put(
+        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+    ) -> ETag:
+        """Store an object whole and return its ETag.
+
+        Raises:
+            AlreadyExists: `if_absent`, and there is one.
+            PreconditionFailed: `if_match`, and the object is another one, or gone.
+            OutcomeUnknown: no answer; it may be stored.
+            Conflict, Denied, Unavailable, InvalidKey, ReadOnly, StoreFull, Unsupported
+        """
+        ...
+
+    async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
+        """Remove an object. Without a condition, one that is not there is removed already.
+
+        Raises:
+            PreconditionFailed: `if_match`, and the object is another one, or gone.
+            OutcomeUnknown, Conflict, Denied, Unavailable, InvalidKey, ReadOnly, Unsupported
+        """
+        ...
+
+    def list(
+        self, prefix: str, *, start_after: str | None = None
+    ) -> AsyncIterator[Sequence[Entry]]:
+        """Yield the objects whose keys begin with `prefix`, in pages, in the order of their keys.
+
+        Keys up to and including `start_after` are left out.
+
+        Raises:
+            Denied, Unavailable
+        """
+        ...
+
+    async def list_dir(self, prefix: str) -> tuple[Sequence[str], Sequence[Entry]]:
+        """Return one level below `prefix`, which ends in `/` or is empty.
+
+        The first are the names of the prefixes there, without `/`; the second the objects.
+
+        Raises:
+            Denied, Unavailable
+        """
+        ...
+
+    async def any_under(self, prefix: str) -> bool:
+        """Tell whether at least one key begins with `prefix`; one small request."""
+        ...
+
+    async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
+        """Store an object of any size from its consecutive parts; raises as `put` does.
+
+        The object appears whole, or not at all.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections and descriptors."""
+        ...

@@ -1,0 +1,1 @@
+"""How the project looks: directories and files, kernel-free."""

@@ -1,0 +1,31 @@
+"""`.tcfs/errors`: what was refused, and what to do about it."""
+
+import errno
+import time
+from collections import defaultdict, deque
+from typing import Final, final
+
+from tcfs.wire.ids import AgentId, is_control
+from tcfs.wire.times import iso
+
+KEPT: Final = 1000  # lines an agent: tree.md
+
+
+@final
+class Refusals:
+    """The last refusals of this mount, by agent; lives as long as the mount."""
+
+    def __init__(self) -> None:
+        self._lines: defaultdict[AgentId, deque[str]] = defaultdict(lambda: deque(maxlen=KEPT))
+
+    def record(self, agent: AgentId, path: str, code: int, text: str) -> None:
+        """Add a line. `code` is an errno, `text` says what it means and what to do."""
+        name = errno.errorcode.get(code, str(code))
+        line = f"{iso(time.time_ns())} {path} {name} {text}"
+        if is_control(line):
+            line = line.encode("unicode_escape").decode()
+        self._lines[agent].append(line)
+
+    def text(self, agent: AgentId) -> str:
+        """Return one agent's lines, oldest first."""
+        return "".join(f"{line}\n" for line in self._lines.get(agent, ()))

@@ -1,0 +1,70 @@
+"""JSON as it lies in the bucket: indented by two, UTF-8."""
+
+import json
+from typing import Any
+
+import orjson
+
+from tcfs.wire._errors import Malformed
+
+
+def dump(value: object) -> bytes:
+    """Return `value` as the bytes of a document, indented by two like the reference's.
+
+    Raises:
+        Malformed: `value` holds something JSON cannot, such as half a surrogate pair.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+    except TypeError as error:
+        raise Malformed(f"not writable as JSON: {error}") from error
+
+
+def dump_line(value: object) -> str:
+    """Return `value` as compact JSON on one line."""
+    return orjson.dumps(value).decode()
+
+
+def load(data: bytes) -> Any:
+    """Return the value in `data`.
+
+    Raises:
+        Malformed: not JSON, or nested deeper than any document of ours.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        strict = error
+    # The reference writes with Python's json, which lets through what orjson refuses: NaN and
+    # unpaired surrogates (an argument that was not UTF-8). They must stay readable.
+    try:
+        value = json.loads(data)
+        return orjson.loads(json.dumps(_mend(value), allow_nan=False))
+    except (ValueError, RecursionError):
+        raise Malformed(f"not JSON: {strict}") from strict
+
+
+def load_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object in `data`.
+
+    Raises:
+        Malformed: not JSON, or JSON of another shape.
+    """
+    value = load(data)
+    if not isinstance(value, dict):
+        raise Malformed(f"a JSON object was expected, not {type(value).__name__}")
+    return value
+
+
+def _mend(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case float() if value != value or value in (float("inf"), float("-inf")):
+            return str(value)
+        case list():
+            return [_mend(item) for item in value]
+        case dict():
+            return {_mend(name): _mend(item) for name, item in value.items()}
+        case _:
+            return value

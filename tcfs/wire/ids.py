@@ -1,0 +1,60 @@
+"""Ids of agents, steps and locks: what they may be, and how they fold."""
+
+import secrets
+from typing import Final, NewType
+
+from tcfs.wire._errors import InvalidName
+
+AgentId = NewType("AgentId", str)
+StepId = NewType("StepId", str)
+Mailbox = NewType("Mailbox", str)
+"""An agent's id, or `BROADCAST`."""
+
+BROADCAST: Final = Mailbox("_broadcast")
+MAX_ID: Final = 200  # bytes: tree.md, leaves room in a 255-byte file name for the append key
+
+
+def agent_id(name: str) -> AgentId:
+    """Return `name` as an agent's id, or raise InvalidName."""
+    return AgentId(_checked(name, "an agent id"))
+
+
+def step_id(name: str) -> StepId:
+    """Return `name` folded as the reference folds step ids: lower case, `.` to `-`.
+
+    Raises:
+        InvalidName: not an id, folded or not.
+    """
+    _checked(name, "a step id")
+    return StepId(_checked(name.lower().replace(".", "-"), "a step id"))
+
+
+def mailbox(name: str) -> Mailbox:
+    """Return `name` as a mailbox: an agent's id or `_broadcast`; or raise InvalidName."""
+    return BROADCAST if name == BROADCAST else Mailbox(agent_id(name))
+
+
+def fresh() -> str:
+    """Return a new id for a tenure, a write, a message or a mount: 96 random bits in hex."""
+    return secrets.token_hex(12)
+
+
+def _checked(name: str, what: str) -> str:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidName(f"{what} is UTF-8 text; {name!r} is not") from None
+    if not name.strip():
+        raise InvalidName(f"{what} may not be empty or only white space")
+    if size > MAX_ID:
+        raise InvalidName(f"{what} has at most {MAX_ID} bytes; this one has {size}")
+    if name[0] in "._":
+        raise InvalidName(f"{what} may not begin with '{name[0]}': {name!r}")
+    if "/" in name or is_control(name):
+        raise InvalidName(f"{what} may hold no '/' and no control characters: {name!r}")
+    return name
+
+
+def is_control(text: str) -> bool:
+    """Tell whether `text` holds a C0 or C1 control character."""
+    return any(char < " " or "\x7f" <= char <= "\x9f" for char in text)
