@@ -1,1 +1,14 @@
-"""The overview, from one snapshot."""
+"""The overview: one snapshot of a project, and how it reads."""
+
+from tcfs.board._snapshot import LOCAL_ONLY, MailboxSummary, Snapshot, StepState, snapshot
+from tcfs.board._text import render, to_json
+
+__all__ = [
+    "LOCAL_ONLY",
+    "MailboxSummary",
+    "Snapshot",
+    "StepState",
+    "render",
+    "snapshot",
+    "to_json",
+]

@@ -80,14 +80,19 @@ class OpenMode:
 
 
 class Node(ABC):
-    """One path. `path` begins with `/` and is as the user wrote it; `keep` is for the kernel."""
+    """One path. `path` begins with `/` and is as the user wrote it; `keep` is for the kernel.
 
-    __slots__ = ("path",)
+    `listed` is what a listing that made this node knows of its attributes, good for that listing
+    only; None: ask `attributes`.
+    """
+
+    __slots__ = ("listed", "path")
     kind: Kind
     keep: Keep = FRESH
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, listed: Attributes | None = None) -> None:
         self.path = path
+        self.listed = listed
 
     async def attributes(self) -> Attributes:
         """Return what `stat` shows now."""
@@ -95,6 +100,7 @@ class Node(ABC):
 
     async def set_times(self, caller: Caller) -> None:
         """Take note that times or mode are to be changed: accepted, and without effect."""
+        del caller
 
 
 class Directory(Node):
@@ -140,6 +146,41 @@ class Directory(Node):
     ) -> None:
         """Move `name` to `new` in `target`, replacing what is there unless `exclusive`."""
         raise OtherDirectory(f"{self.child(name)} cannot be renamed; copy it, remove the old one")
+
+
+class ViewDirectory(Directory):
+    """A directory that shows, and takes no writes: EROFS to every one."""
+
+    __slots__ = ()
+
+    async def create(self, name: str, mode: OpenMode, caller: Caller) -> "tuple[File, Handle]":
+        """Refuse."""
+        raise self._refusal(name)
+
+    async def mkdir(self, name: str, caller: Caller) -> Directory:
+        """Refuse."""
+        raise self._refusal(name)
+
+    async def symlink(self, name: str, target: str, caller: Caller) -> Node:
+        """Refuse."""
+        raise self._refusal(name)
+
+    async def unlink(self, name: str, caller: Caller) -> None:
+        """Refuse."""
+        raise self._refusal(name)
+
+    async def rmdir(self, name: str, caller: Caller) -> None:
+        """Refuse."""
+        raise self._refusal(name)
+
+    async def rename(
+        self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
+    ) -> None:
+        """Refuse."""
+        raise self._refusal(name)
+
+    def _refusal(self, name: str) -> ViewOnly:
+        return ViewOnly(f"{self.path} is a view, {name} cannot be changed here; see README")
 
 
 class File(Node):

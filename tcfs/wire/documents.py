@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Self, final
 
-from tcfs.wire import _json
+from tcfs.wire import json
 from tcfs.wire._members import number, others, present, text
 
 
@@ -67,7 +67,7 @@ class Claim:
     @classmethod
     def parse(cls, body: bytes) -> Self:
         """Read a claim; raises Malformed."""
-        document = _json.load_object(body)
+        document = json.load_object(body)
         lease = document.get("lease")
         return cls(
             agent=text(document, "agent") or "unknown",
@@ -88,7 +88,7 @@ class Claim:
     def encode(self, attempt: int = 1) -> bytes:
         """Return the document; `attempt` makes no two attempts have the same ETag."""
         lease = self.lease and {"seconds": self.lease.seconds, "renewed_at": self.lease.renewed_at}
-        return _json.dump(
+        return json.dump(
             {
                 "agent": self.agent,
                 "claimed_at": self.claimed_at,
@@ -125,7 +125,7 @@ class Status:
     @classmethod
     def parse(cls, body: bytes) -> Self:
         """Read a status; raises Malformed."""
-        document = _json.load_object(body)
+        document = json.load_object(body)
         return cls(
             state=State.parse(text(document, "status")),
             agent=text(document, "agent") or "unknown",
@@ -141,7 +141,7 @@ class Status:
 
     def encode(self, attempt: int = 1) -> bytes:
         """Return the document; `attempt` makes no two attempts have the same ETag."""
-        return _json.dump(
+        return json.dump(
             {
                 "status": self.state.value if self.state else "unknown",
                 "agent": self.agent,
@@ -175,7 +175,7 @@ class Handoff:
     @classmethod
     def parse(cls, body: bytes) -> Self:
         """Read a handoff record; raises Malformed."""
-        document = _json.load_object(body)
+        document = json.load_object(body)
         return cls(
             from_agent=text(document, "from_agent") or "unknown",
             from_step=text(document, "from_step") or "",
@@ -192,7 +192,7 @@ class Handoff:
 
     def encode(self, attempt: int = 1) -> bytes:
         """Return the document; `attempt` makes no two attempts have the same ETag."""
-        return _json.dump(
+        return json.dump(
             {
                 "schema": 2,
                 "from_agent": self.from_agent,
@@ -230,7 +230,7 @@ class Agent:
     @classmethod
     def parse(cls, body: bytes) -> Self:
         """Read an agent's document; raises Malformed."""
-        document = _json.load_object(body)
+        document = json.load_object(body)
         return cls(
             id=text(document, "id") or "unknown",
             status=text(document, "status") or "unknown",
@@ -247,7 +247,7 @@ class Agent:
 
     def encode(self) -> bytes:
         """Return the document."""
-        return _json.dump(
+        return json.dump(
             {
                 "id": self.id,
                 "status": self.status,

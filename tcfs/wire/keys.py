@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tcfs.wire._errors import InvalidName
-from tcfs.wire.ids import AgentId, Mailbox, StepId, is_control
+from tcfs.wire.ids import AgentId, Mailbox, StepId, is_control, step_id
 
 AGENTS: Final = "agents/"
 MEMORY: Final = "memory/"
@@ -13,12 +13,32 @@ MESSAGES: Final = "messages/"
 STEPS: Final = "steps/"
 
 MAX_KEY: Final = 1024  # bytes, S3's limit
+MAX_TEXT: Final = 1 << 20  # bytes of a note, a value or a message: tree.md
 _RESERVED: Final = 128  # what the project's name, `_history/` and the append key may take of it
 
 
 def agent(name: AgentId) -> str:
     """Return the key of an agent's document."""
     return f"{AGENTS}{name}.json"
+
+
+def step(name: StepId) -> str:
+    """Return the prefix under which a step's objects lie."""
+    return f"{STEPS}{name}/"
+
+
+def step_of(key: str) -> str | None:
+    """Return the step that an object makes; None for one that no step id leads to.
+
+    0.2.0 allowed `/` in ids: what lies deeper than one level is foreign.
+    """
+    name, separator, leaf = key[len(STEPS) :].partition("/")
+    if not key.startswith(STEPS) or not separator or not leaf or "/" in leaf:
+        return None
+    try:
+        return name if step_id(name) == name else None
+    except InvalidName:
+        return None
 
 
 def claim(step: StepId) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, final
 
-from tcfs.wire import _json
+from tcfs.wire import json
 from tcfs.wire._members import others, present, text
 
 
@@ -25,12 +25,12 @@ class Message:
     @classmethod
     def parse(cls, body: bytes) -> Self:
         """Read a message; raises Malformed."""
-        document = _json.load_object(body)
+        document = json.load_object(body)
         message = document.get("message")
         return cls(
             sender=text(document, "from") or "?",
             to=text(document, "to") or "",
-            text=message if isinstance(message, str) else _json.dump_line(message),
+            text=message if isinstance(message, str) else json.dump_line(message),
             sent_at=text(document, "sent_at"),
             step=text(document, "step"),
             id=text(document, "id"),
@@ -39,7 +39,7 @@ class Message:
 
     def encode(self) -> bytes:
         """Return the document."""
-        return _json.dump(
+        return json.dump(
             {
                 "from": self.sender,
                 "to": self.to,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, final
 
-from tcfs.wire import _json
+from tcfs.wire import json
 from tcfs.wire._errors import Malformed
 from tcfs.wire._members import others, present, text
 
@@ -31,7 +31,7 @@ class MemoryValue:
     @classmethod
     def parse(cls, body: bytes) -> Self:
         """Read a value; raises Malformed."""
-        document = _json.load_object(body)
+        document = json.load_object(body)
         if "value" not in document:
             raise Malformed("a memory document has a member 'value'")
         recent = document.get("recent")
@@ -55,7 +55,7 @@ class MemoryValue:
 
     def encode(self, attempt: int = 1) -> bytes:
         """Return the document; `attempt` makes no two attempts have the same ETag."""
-        return _json.dump(
+        return json.dump(
             {
                 **present(key=self.key),
                 "value": self.value,
@@ -70,7 +70,7 @@ class MemoryValue:
 
     def content(self) -> bytes:
         """Return the bytes of the file: a string as itself, anything else as compact JSON."""
-        value = self.value if isinstance(self.value, str) else _json.dump_line(self.value)
+        value = self.value if isinstance(self.value, str) else json.dump_line(self.value)
         return value.encode() + (b"\n" if self.newline else b"")
 
 

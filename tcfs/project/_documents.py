@@ -1,0 +1,108 @@
+"""Documents as they were last seen, so that seeing them again costs no more than asking."""
+
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, final
+
+import trio
+
+from tcfs.stores import Entry, ETag, NotFound, NotModified, Object, Store
+
+LIMIT: Final = 64 << 20  # bytes: architecture.md, freshness
+WALK: Final = 0.05  # seconds: an OPEN may use what the LOOKUP of the same path walk fetched
+AT_ONCE: Final = 64  # requests of one `read_many`
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    object: Object | None
+    asked: float  # trio time at which the question was put
+
+    @property
+    def size(self) -> int:
+        return 200 + (sys.getsizeof(self.object.body) if self.object else 0)
+
+
+@final
+class Documents:
+    """A bounded cache of small objects by key; every read says how old its answer may be."""
+
+    def __init__(self, store: Store, *, limit: int = LIMIT) -> None:
+        self.store = store
+        self._limit = limit
+        self._size = 0
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+
+    async def read(self, key: str, *, max_age: float = 0.0) -> Object | None:
+        """Return the object at `key`, or None if there is none.
+
+        The answer was true at some moment after `max_age` seconds ago. Raises what a get raises.
+        """
+        seen = self._seen.get(key)
+        asked = trio.current_time()
+        if seen is not None and asked - seen.asked <= max_age:
+            return seen.object
+        known = seen.object if seen else None
+        try:
+            answer = await self.store.get(key, if_none_match=known.etag if known else None)
+        except NotFound:
+            answer = None
+        if isinstance(answer, NotModified):
+            answer = known
+        self._remember(key, answer, asked)
+        return answer
+
+    async def read_entry(self, entry: Entry) -> Object | None:
+        """Return the object that a listing just showed, from the cache if it is that version."""
+        seen = self._seen.get(entry.key)
+        if seen is not None and seen.object is not None and seen.object.etag == entry.etag:
+            self._seen.move_to_end(entry.key)
+            return seen.object
+        return await self.read(entry.key)
+
+    async def read_many(self, entries: Iterable[Entry]) -> dict[str, Object]:
+        """Return the objects that a listing just showed, by key; those gone since are left out."""
+        found: dict[str, Object] = {}
+        queue = iter(list(entries))
+
+        async def worker() -> None:
+            for entry in queue:
+                answer = await self.read_entry(entry)
+                if answer is not None:
+                    found[entry.key] = answer
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(worker)
+        return found
+
+    def known(self, entry: Entry) -> Object | None:
+        """Return the object that a listing just showed if it is here already."""
+        seen = self._seen.get(entry.key)
+        match = seen is not None and seen.object is not None and seen.object.etag == entry.etag
+        return seen.object if seen and match else None
+
+    def wrote(self, key: str, body: bytes, etag: ETag, modified: int) -> None:
+        """Take note of a write of ours that surely happened, and when it was sent at the latest."""
+        self._remember(key, Object(body, etag, modified), trio.current_time())
+
+    def forget(self, key: str) -> None:
+        """Take note that the object may have changed."""
+        seen = self._seen.pop(key, None)
+        if seen is not None:
+            self._size -= seen.size
+
+    def _remember(self, key: str, answer: Object | None, asked: float) -> None:
+        before = self._seen.get(key)
+        if before is not None and before.asked > asked:
+            return  # a later question was answered first
+        self.forget(key)
+        seen = _Seen(answer, asked)
+        self._seen[key] = seen
+        self._size += seen.size
+        while self._size > self._limit:
+            _, oldest = self._seen.popitem(last=False)
+            self._size -= oldest.size

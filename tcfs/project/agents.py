@@ -1,0 +1,153 @@
+"""Who is there: an agent's document, and how fresh its heartbeat is."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+from tcfs.project._clock import Clock
+from tcfs.project._documents import WALK, Documents
+from tcfs.project.errors import Missing
+from tcfs.stores import Entry, Object
+from tcfs.wire import InvalidName, Malformed, keys
+from tcfs.wire.documents import Agent
+from tcfs.wire.ids import AgentId, StepId, agent_id
+from tcfs.wire.times import nanoseconds
+
+log: Final = logging.getLogger(__name__)
+STALE: Final = 300  # seconds without a heartbeat: the reference's rule too
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """An agent as it shows. `state` is active, stale or offline; `heartbeat` in ns since 1970."""
+
+    id: AgentId
+    document: Agent
+    state: str
+    heartbeat: int
+
+
+@final
+class Agents:
+    """The agents of a project; and those that this mount speaks for, which it keeps alive."""
+
+    def __init__(
+        self, documents: Documents, clock: Clock, *, host: str, mount: str, version: str
+    ) -> None:
+        self._documents = documents
+        self._store = documents.store
+        self._clock = clock
+        self._host = host
+        self._mount = mount
+        self._version = version
+        self._ours: dict[AgentId, Agent] = {}
+
+    async def read(self, agent: AgentId, *, max_age: float = WALK) -> Presence:
+        """Return how an agent is; raises Missing where it is not registered."""
+        found = await self._documents.read(keys.agent(agent), max_age=max_age)
+        if found is None:
+            raise Missing(f"there is no agent {agent}; `ls agents` shows who there is")
+        return self._presence(agent, found)
+
+    async def is_registered(self, agent: str) -> bool:
+        """Tell whether there is an agent of that id; False for what cannot be one."""
+        try:
+            key = keys.agent(agent_id(agent))
+        except InvalidName:
+            return False
+        return await self._documents.read(key, max_age=WALK) is not None
+
+    async def list(self) -> Sequence[tuple[AgentId, Entry]]:
+        """Return the agents with their objects, by id."""
+        _, entries = await self._store.list_dir(keys.AGENTS)
+        found = []
+        for entry in entries:
+            name = entry.key[len(keys.AGENTS) :]
+            try:
+                if name.endswith(".json"):
+                    found.append((agent_id(name.removesuffix(".json")), entry))
+            except InvalidName as error:
+                log.info("agents/: %s", error)  # shows in .tcfs/raw only
+        return found
+
+    async def presences(self) -> Sequence[Presence]:
+        """Return how every agent is, by id."""
+        listed = await self.list()
+        objects = await self._documents.read_many([entry for _, entry in listed])
+        return [
+            self._presence(name, objects[entry.key])
+            for name, entry in listed
+            if entry.key in objects
+        ]
+
+    async def register(self, agent: AgentId, *, summary: str | None = None) -> None:
+        """Make an agent known, or known as active again; keeps what others wrote of it."""
+        now = self._clock.iso()
+        found = await self._documents.read(keys.agent(agent), max_age=WALK)
+        before = _parse(agent, found) if found else None
+        document = Agent(
+            id=agent,
+            status="active",
+            step=before.step if before else None,
+            started_at=(before.started_at if before else None) or now,
+            heartbeat=now,
+            summary=summary or (before.summary if before else None) or "Initialized",
+            worktree=before.worktree if before else None,
+            host=self._host,
+            mount=self._mount,
+            tcfs=self._version,
+            extra=before.extra if before else {},
+        )
+        await self._put(agent, document)
+
+    async def acted(self, agent: AgentId) -> None:
+        """Take note that an agent acted through this mount: it is registered if it is not yet."""
+        if agent not in self._ours:
+            await self.register(agent)
+
+    async def describe(self, agent: AgentId, summary: str) -> None:
+        """Set an agent's summary."""
+        await self.register(agent, summary=summary)
+
+    async def beat(self, working_on: Mapping[AgentId, StepId]) -> None:
+        """Say that the agents of this mount are alive, and which step each holds.
+
+        Raises what a put raises.
+        """
+        for agent, document in list(self._ours.items()):
+            step = working_on.get(agent)
+            await self._put(agent, replace(document, step=step, heartbeat=self._clock.iso()))
+
+    async def sign_off(self) -> None:
+        """Say that the agents that this mount registered are offline."""
+        for agent, document in list(self._ours.items()):
+            offline = replace(document, status="offline", step=None, heartbeat=self._clock.iso())
+            await self._put(agent, offline)
+        self._ours.clear()
+
+    async def _put(self, agent: AgentId, document: Agent) -> None:
+        self._ours[agent] = document
+        key = keys.agent(agent)
+        body = document.encode()
+        self._documents.forget(key)
+        etag = await self._store.put(key, body)
+        self._documents.wrote(key, body, etag, self._clock.now())
+
+    def _presence(self, agent: AgentId, found: Object) -> Presence:
+        document = _parse(agent, found)
+        beat = nanoseconds(document.heartbeat) or found.modified
+        age = (self._clock.now() - beat) / 1_000_000_000
+        state = document.status if document.status in ("active", "offline") else "active"
+        if state == "active" and age > STALE:
+            state = "stale"
+        return Presence(agent, document, state, beat)
+
+
+def _parse(agent: AgentId, found: Object) -> Agent:
+    try:
+        return Agent.parse(found.body)
+    except Malformed as error:
+        log.info("agents/%s: %s", agent, error)
+        return Agent(id=agent, status="unknown")

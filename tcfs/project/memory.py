@@ -1,0 +1,270 @@
+"""Shared memory: one value a key, every version kept, appends that lose nothing.
+
+A value is a document at its key, replaced whole; its versions lie below `_history/` and are never
+changed (protocol.md, memory).
+"""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, final
+
+import trio
+
+from tcfs.project._clock import Clock
+from tcfs.project._conditional import Lost, Writer
+from tcfs.project._documents import WALK, Documents
+from tcfs.project._locks import Locks
+from tcfs.project.errors import Exists, Invalid, Missing, TooLarge
+from tcfs.stores import Entry, Object, OutcomeUnknown, StoreError
+from tcfs.stores.deadline import DEFAULT
+from tcfs.wire import Malformed, keys
+from tcfs.wire.ids import AgentId, fresh
+from tcfs.wire.memory import MemoryValue, split_newline
+from tcfs.wire.times import iso
+
+log: Final = logging.getLogger(__name__)
+MAX_VALUE: Final = 1 << 20  # bytes: tree.md, memory
+RECENT: Final = 2 * DEFAULT  # seconds a nonce is kept: two deadlines
+HURRY: Final = 5.0  # seconds: how old a base an append may try first; the condition decides
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value as a file: its bytes, and when it was set, in nanoseconds since 1970."""
+
+    content: bytes
+    modified: int
+
+
+@final
+class Memory:
+    """The memory of a project, as one mount acts on it."""
+
+    def __init__(self, documents: Documents, writer: Writer, clock: Clock) -> None:
+        self._documents = documents
+        self._store = documents.store
+        self._writer = writer
+        self._clock = clock
+        self._alone = Locks()
+
+    # reading
+
+    async def read(self, name: str, *, max_age: float = WALK) -> Value:
+        """Return the value of a dotted key.
+
+        Raises:
+            Missing: there is none.
+            Malformed: the object there is no memory document.
+        """
+        found = await self._documents.read(keys.memory(name), max_age=max_age)
+        if found is None:
+            raise Missing(f"memory/{name} has no value; `ls memory` shows what there is")
+        return value_of(found)
+
+    async def document(self, name: str) -> bytes:
+        """Return the exact object of a key; raises Missing."""
+        found = await self._documents.read(keys.memory(name), max_age=WALK)
+        if found is None:
+            raise Missing(f"memory/{name} has no value")
+        return found.body
+
+    async def list(self, below: str = "") -> Sequence[tuple[str, Entry]]:
+        """Return the dotted keys that begin with `below.` (all, if empty), with their objects."""
+        prefix = f"{keys.MEMORY}{below.replace('.', '/')}/" if below else keys.MEMORY
+        return [found async for found in self._listed(prefix)]
+
+    async def any_below(self, below: str) -> bool:
+        """Tell whether any key begins with `below.`."""
+        return await self._store.any_under(f"{keys.MEMORY}{below.replace('.', '/')}/")
+
+    async def values(self, entries: Sequence[Entry]) -> dict[str, Value]:
+        """Return values of objects that `list` just showed, by key; unreadable ones are left out."""
+        found = {}
+        for key, each in (await self._documents.read_many(entries)).items():
+            try:
+                found[key] = value_of(each)
+            except Malformed as error:
+                log.info("%s: %s", key, error)
+        return found
+
+    async def versions(self, name: str) -> Sequence[Entry]:
+        """Return the objects of a key's versions, oldest first."""
+        prefix = keys.history(name)
+        found: list[Entry] = []
+        async for page in self._store.list(prefix):
+            found += [entry for entry in page if keys.append_leaf(entry.key[len(prefix) :])]
+        return found
+
+    async def version(self, entry: Entry) -> Value:
+        """Return one version, which never changes; raises Missing, Malformed."""
+        found = await self._documents.read_entry(entry)
+        if found is None:
+            raise Missing(f"{entry.key} is gone")
+        return value_of(found)
+
+    async def _listed(self, prefix: str) -> AsyncIterator[tuple[str, Entry]]:
+        async for page in self._store.list(prefix):
+            for entry in page:
+                name = keys.memory_of(entry.key)
+                if name is not None:
+                    yield name, entry
+
+    # writing
+
+    async def set(self, name: str, agent: AgentId, content: bytes) -> None:
+        """Give a key a new value; the last writer wins, and every version is kept.
+
+        Raises:
+            TooLarge, Invalid, OutcomeUnknown, Unavailable, Denied, ReadOnly
+        """
+        async with self._alone.hold(name):
+            before = await self._known(name, max_age=WALK)
+            document = self._document(agent, content, before)
+            await self._keep_version(name, agent, document)
+            await self._put(name, document)
+
+    async def create(self, name: str, agent: AgentId, content: bytes) -> None:
+        """Give a key its first value.
+
+        Raises:
+            Exists: it has one.
+            TooLarge, Invalid, OutcomeUnknown, Unavailable, Denied, ReadOnly, Unsupported
+        """
+        document = self._document(agent, content, None)
+        async with self._alone.hold(name):
+            try:
+                await self._write(name, document, None)
+            except Lost as lost:
+                by = value_setter(lost.current)
+                raise Exists(f"memory/{name} exists, set by {by}; > replaces it") from None
+            if content:
+                await self._keep_version_later(name, agent, document)
+
+    async def append(self, name: str, agent: AgentId, content: bytes) -> None:
+        """Add to the end of a value, atomically across hosts; a key without one gets it.
+
+        Raises:
+            OutcomeUnknown: it may have been added; trying again could add it twice.
+            TooLarge, Invalid, Malformed, Unavailable, Denied, ReadOnly, Unsupported
+        """
+        async with self._alone.hold(name):
+            found = await self._documents.read(keys.memory(name), max_age=HURRY)
+            while True:
+                before = MemoryValue.parse(found.body) if found else None
+                joined = (value_of(found).content if found else b"") + content
+                document = self._document(agent, joined, before)
+                try:
+                    await self._write(name, document, found)
+                except Lost as lost:
+                    if lost.unanswered and not _accounts_for(lost.current, before):
+                        raise OutcomeUnknown(
+                            f"it is unknown whether memory/{name} was added to: another tool wrote "
+                            "it meanwhile; read it, and add again what is missing"
+                        ) from lost
+                    found = lost.current
+                    await trio.lowlevel.checkpoint()
+                else:
+                    break
+            await self._keep_version_later(name, agent, document)
+
+    async def delete(self, name: str) -> None:
+        """Remove a value; its versions stay. One that is not there is removed already."""
+        async with self._alone.hold(name):
+            self._documents.forget(keys.memory(name))
+            await self._store.delete(keys.memory(name))
+            self._documents.forget(keys.memory(name))
+
+    async def _known(self, name: str, *, max_age: float) -> MemoryValue | None:
+        found = await self._documents.read(keys.memory(name), max_age=max_age)
+        try:
+            return MemoryValue.parse(found.body) if found else None
+        except Malformed:
+            return None  # some other tool's object: a new value replaces it
+
+    def _document(self, agent: AgentId, content: bytes, before: MemoryValue | None) -> MemoryValue:
+        if len(content) > MAX_VALUE:
+            raise TooLarge(
+                f"a memory value holds {MAX_VALUE} bytes at most, this one has {len(content)}; "
+                "share a file in artifacts/ instead"
+            )
+        try:
+            value, newline = split_newline(content)
+        except Malformed as error:
+            raise Invalid(str(error)) from None
+        now = self._clock.now()
+        nonce = fresh()[:12]
+        horizon = now // 1_000_000_000 - RECENT
+        recent = [it for it in (before.recent if before else ()) if it[1] >= horizon]
+        return MemoryValue(
+            value=value,
+            set_by=agent,
+            set_at=iso(now),
+            newline=newline,
+            nonce=nonce,
+            recent=(*recent, (nonce, now // 1_000_000_000)),
+            extra=before.extra if before else {},
+        )
+
+    async def _put(self, name: str, document: MemoryValue) -> None:
+        key = keys.memory(name)
+        body = document.encode()
+        self._documents.forget(key)
+        etag = await self._store.put(key, body)
+        self._documents.wrote(key, body, etag, self._clock.now())
+
+    async def _write(self, name: str, document: MemoryValue, base: Object | None) -> None:
+        mine = partial(_carries, document.nonce)
+        await self._writer.write(
+            keys.memory(name), document.encode, mine, base.etag if base else None
+        )
+
+    async def _keep_version(self, name: str, agent: AgentId, document: MemoryValue) -> None:
+        leaf = keys.AppendLeaf(self._clock.stamp(), agent, fresh()[:8])
+        version = replace(document, key=name, recent=())
+        await self._store.put(f"{keys.history(name)}{leaf}.json", version.encode())
+
+    async def _keep_version_later(self, name: str, agent: AgentId, document: MemoryValue) -> None:
+        # The value is there and acknowledged; a version that is missing must not deny it.
+        try:
+            await self._keep_version(name, agent, document)
+        except StoreError as error:
+            log.warning("memory/%s was written, a version of it was not kept: %s", name, error)
+
+
+def value_of(found: Object) -> Value:
+    """Return the value in an object; raises Malformed."""
+    return Value(MemoryValue.parse(found.body).content(), found.modified)
+
+
+def value_setter(found: Object | None) -> str:
+    """Return who set a value, or `another tool` where the object does not say."""
+    try:
+        return MemoryValue.parse(found.body).set_by if found else "another tool"
+    except Malformed:
+        return "another tool"
+
+
+def _carries(nonce: str | None, found: Object) -> bool:
+    try:
+        document = MemoryValue.parse(found.body)
+    except Malformed:
+        return False
+    return nonce is not None and (
+        document.nonce == nonce or any(it == nonce for it, _ in document.recent)
+    )
+
+
+def _accounts_for(current: Object | None, base: MemoryValue | None) -> bool:
+    """Tell whether `current` would hold the nonce of an append that landed on `base`.
+
+    Only a chain of tcfs's own writes since `base` is sure to have kept it (explored exhaustively).
+    """
+    return (
+        current is not None
+        and base is not None
+        and base.nonce is not None
+        and _carries(base.nonce, current)
+    )

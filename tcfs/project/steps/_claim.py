@@ -1,0 +1,219 @@
+"""Claiming a step (protocol.md, Steps: claim, finish what nobody holds, renew and add to note)."""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Final, final
+
+from tcfs.project._conditional import Lost
+from tcfs.project._journal import Entry
+from tcfs.project.errors import Held, NotHolder
+from tcfs.project.steps._context import Context
+from tcfs.project.steps._look import Look, look, parse_claim, parse_status
+from tcfs.project.steps._state import effective, holds, is_stale
+from tcfs.stores import ETag, OutcomeUnknown
+from tcfs.wire import keys
+from tcfs.wire.documents import Claim, State, Status
+from tcfs.wire.ids import AgentId, StepId, fresh
+
+log: Final = logging.getLogger(__name__)
+TRIES: Final = 3  # of a write whose condition failed; each failure is somebody else's progress
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """A claim that was won: what it is now, and the status it was won over."""
+
+    step: StepId
+    claim: Claim
+    claim_etag: ETag
+    status: Status | None
+    status_etag: ETag | None
+
+
+async def claim(context: Context, step: StepId, agent: AgentId, seen: Look) -> Tenure:
+    """Claim `step`, which `seen` shows, for `agent`, and return once it is surely won.
+
+    The status is not written yet: `begin` does that.
+
+    Raises:
+        Held: somebody has it, or has finished it.
+        OutcomeUnknown: it may have been won; it is given back as soon as that shows.
+        Unavailable, Denied, ReadOnly, Unsupported: not claimed.
+    """
+    now = seen.effective
+    if now.state is not State.PENDING:
+        raise held(step, seen)
+    ours = Claim(
+        agent=agent,
+        claimed_at=context.clock.iso(),
+        id=(nonce := fresh()),
+        nonce=nonce,
+        generation=seen.generation + 1,
+        host=context.host,
+        mount=context.mount,
+    )
+    entry = Entry(nonce, step, agent)
+    context.journal.enter(entry)
+    try:
+        written = await context.put_claim(step, ours, seen.claim_etag)
+    except Lost as lost:
+        context.journal.strike(nonce)
+        raise held(step, replace(seen, claim=parse_claim(lost.current))) from None
+    except OutcomeUnknown:
+        context.journal.doubt(entry)
+        raise
+    except Exception:
+        context.journal.strike(nonce)
+        raise
+    won = Tenure(step, ours, written.etag, seen.status, seen.status_etag)
+    try:
+        won = await _settle(context, won)
+    except Held:
+        context.journal.strike(nonce)
+        raise
+    except BaseException:
+        context.journal.doubt(entry)  # it is there, and nobody was told
+        raise
+    context.journal.strike(nonce)
+    return won
+
+
+async def _settle(context: Context, won: Tenure) -> Tenure:
+    """Read the status again: what was written between look and claim decides whether it stands.
+
+    Raises:
+        Held: it does not; the claim holds nothing, or was given back.
+    """
+    found = await context.documents.read(keys.status(won.step))
+    if (found.etag if found else None) == won.status_etag:
+        return won
+    status = parse_status(found)
+    won = replace(won, status=status, status_etag=found.etag if found else None)
+    if status is None:
+        return won
+    if status.claim == won.claim.id and status.state is State.PENDING:
+        raise Held(f"steps/{won.step} was given back while it was being claimed; claim it again")
+    if status.claim != won.claim.id and status.generation >= won.claim.generation:
+        won = await _raise_generation(context, won)
+    if status.state is not None and status.state.final:
+        # Only the reference can finish a step in that moment. Under our own name it finished
+        # this very claim; under another's, the claim is taken back.
+        if not (status.foreign and status.agent == won.claim.agent):
+            await context.remove_claim(won.step, won.claim, won.claim_etag)
+        raise Held(f"steps/{won.step} is {status.state.value}, finished by {status.agent}")
+    return won
+
+
+async def _raise_generation(context: Context, won: Tenure) -> Tenure:
+    """Lift the claim's generation above the status's, or it would count as stale."""
+    assert won.status is not None
+    raised = replace(won.claim, nonce=(nonce := fresh()), generation=won.status.generation + 1)
+    entry = Entry(nonce, won.step, AgentId(raised.agent))
+    context.journal.enter(entry)
+    try:
+        written = await context.put_claim(won.step, raised, won.claim_etag)
+    except Lost as lost:
+        context.journal.strike(nonce)
+        seen = Look(parse_claim(lost.current), None, 0, won.status, won.status_etag, 0)
+        raise held(won.step, seen) from None
+    except OutcomeUnknown:
+        context.journal.doubt(entry)
+        raise
+    context.journal.strike(nonce)
+    return replace(won, claim=raised, claim_etag=written.etag)
+
+
+async def begin(context: Context, won: Tenure, note: str | None) -> None:
+    """Write the status `in_progress` of a claim that was won.
+
+    Where somebody else's write came first it stops as soon as we no longer hold the step, or the
+    status is this tenure's already. Raises what a write raises.
+    """
+    status, base = won.status, won.status_etag
+    for _ in range(TRIES):
+        document = context.status_of(won.claim, State.IN_PROGRESS, before=status, note=note)
+        try:
+            await context.put_status(won.step, document, base)
+        except Lost:
+            seen = await look(context.documents, won.step)
+            if not _still_to_begin(won, seen):
+                return
+            assert seen.claim is not None
+            assert seen.claim_etag is not None
+            won = Tenure(won.step, seen.claim, seen.claim_etag, seen.status, seen.status_etag)
+            if seen.status and seen.status.generation >= seen.claim.generation:
+                try:
+                    won = await _raise_generation(context, won)
+                except Held:
+                    return
+            status, base = seen.status, seen.status_etag
+        else:
+            return
+
+
+def _still_to_begin(won: Tenure, seen: Look) -> bool:
+    if seen.claim is None or seen.claim.id != won.claim.id or seen.claim.released:
+        return False
+    if seen.status is not None and seen.status.claim == won.claim.id:
+        return False
+    state = effective(seen.claim, seen.status, ran_out=False).state
+    return state is State.IN_PROGRESS or is_stale(seen.claim, seen.status)
+
+
+async def annotate(
+    context: Context, step: StepId, agent: AgentId, tenure: str | None, text: str
+) -> None:
+    """Add `text` to the note of the claim that `agent` holds, and renew the claim.
+
+    Raises:
+        NotHolder: it does not hold the step.
+        OutcomeUnknown, Unavailable, Denied, ReadOnly
+    """
+    for _ in range(TRIES):
+        seen = await look(context.documents, step)
+        if not holds(seen.claim, seen.status, agent, tenure):
+            raise not_holder(step, seen)
+        assert seen.claim is not None
+        note = (seen.status.note or "") if seen.status else ""
+        try:
+            renewed = replace(seen.claim, nonce=fresh())
+            await context.put_claim(step, renewed, seen.claim_etag)
+            status = context.status_of(
+                renewed, State.IN_PROGRESS, before=seen.status, note=note + text
+            )
+            await context.put_status(step, status, seen.status_etag)
+        except Lost:
+            continue
+        return
+    raise NotHolder(f"steps/{step} kept changing hands; look at steps/{step}/claim")
+
+
+def held(step: StepId, seen: Look) -> Held:
+    """Return the refusal of a claim: who has the step, or how it ended."""
+    now = seen.effective
+    if now.state.final:
+        return Held(
+            f"steps/{step} is {now.state.value}, finished by {now.agent}; "
+            f"`echo pending > steps/{step}/status` reopens it if that was you"
+        )
+    holder = now.agent or (seen.claim.agent if seen.claim else "another agent")
+    return Held(
+        f"steps/{step} is held by {holder}; `cat steps/{step}/wait` waits for it, "
+        "or take another step"
+    )
+
+
+def not_holder(step: StepId, seen: Look) -> NotHolder:
+    """Return the refusal of an act that only the holder may do."""
+    now = seen.effective
+    match now.state:
+        case State.IN_PROGRESS:
+            return NotHolder(f"steps/{step} is held by {now.agent}, not by you")
+        case State.PENDING:
+            return NotHolder(f"nobody holds steps/{step}: claim first: echo > steps/{step}/claim")
+        case _:
+            return NotHolder(
+                f"steps/{step} is {now.state.value}, finished by {now.agent}; only they can "
+                f"reopen it: echo pending > steps/{step}/status"
+            )

@@ -1,0 +1,117 @@
+"""What every act on a step needs, and the few writes they are made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import final
+
+from tcfs.project._clock import Clock
+from tcfs.project._conditional import Writer
+from tcfs.project._documents import Documents
+from tcfs.project._journal import Journal
+from tcfs.project.steps._look import Look, parse_claim
+from tcfs.stores import ETag, Object
+from tcfs.wire import Malformed, keys
+from tcfs.wire.documents import Claim, Handoff, State, Status
+from tcfs.wire.ids import StepId, fresh
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The bucket as one mount acts on it."""
+
+    documents: Documents
+    writer: Writer
+    clock: Clock
+    journal: Journal
+    host: str
+    mount: str
+    conditional_delete: bool
+    changed: Callable[[StepId], None]  # wakes whoever waits in this mount
+
+    async def put_claim(self, step: StepId, claim: Claim, base: ETag | None) -> Object:
+        """Create or replace a claim; raises as `Writer.write`."""
+        written = await self.writer.write(
+            keys.claim(step), claim.encode, _carries(Claim.parse, claim.nonce), base
+        )
+        self.changed(step)
+        return written
+
+    async def put_status(self, step: StepId, status: Status, base: ETag | None) -> Object:
+        """Create or replace a status; raises as `Writer.write`."""
+        written = await self.writer.write(
+            keys.status(step), status.encode, _carries(Status.parse, status.nonce), base
+        )
+        self.changed(step)
+        return written
+
+    async def put_handoff(self, step: StepId, handoff: Handoff, base: ETag | None) -> Object:
+        """Create or replace a handoff record; raises as `Writer.write`."""
+        return await self.writer.write(
+            keys.handoff(step), handoff.encode, _carries(Handoff.parse, handoff.nonce), base
+        )
+
+    async def remove_claim(self, step: StepId, claim: Claim, etag: ETag) -> None:
+        """Delete the claim, or put a tombstone where the store has no conditional delete.
+
+        Raises:
+            Lost: another version of the same tenure is there.
+            OutcomeUnknown, Unavailable, Denied, ReadOnly
+        """
+        if self.conditional_delete:
+
+            def same_tenure(found: Object) -> bool:
+                there = parse_claim(found)
+                return there is not None and there.id == claim.id and not there.released
+
+            await self.writer.delete(keys.claim(step), etag, same_tenure)
+            self.changed(step)
+        else:
+            tombstone = replace(claim, nonce=fresh(), lease=None, result=None, released=True)
+            await self.put_claim(step, tombstone, etag)
+
+    def status_of(
+        self, claim: Claim, state: State, *, before: Status | None, note: str | None = None
+    ) -> Status:
+        """Return the status that a tenure writes, keeping what it does not know."""
+        now = self.clock.iso()
+        started = before.started_at if before and before.claim == claim.id else claim.claimed_at
+        return Status(
+            state=state,
+            agent=claim.agent,
+            started_at=started or now,
+            completed_at=now if state is State.COMPLETE else None,
+            claim=claim.id,
+            generation=claim.generation,
+            nonce=fresh(),
+            note=note if note is not None else _note_of(claim, before),
+            extra=before.extra if before else {},
+        )
+
+    def pending_of(self, claim: Claim | None, agent: str, seen: Look) -> Status:
+        """Return the status that gives a step back, or reopens it: the generation is kept."""
+        return Status(
+            state=State.PENDING,
+            agent=agent,
+            started_at=seen.status.started_at if seen.status else None,
+            claim=claim.id if claim else None,
+            generation=seen.generation,
+            nonce=fresh(),
+            extra=seen.status.extra if seen.status else {},
+        )
+
+
+def _note_of(claim: Claim, status: Status | None) -> str | None:
+    return status.note if status and status.claim == claim.id and claim.id else None
+
+
+def _carries(
+    parse: Callable[[bytes], Claim | Status | Handoff], nonce: str | None
+) -> Callable[[Object], bool]:
+    def mine(found: Object) -> bool:
+        try:
+            return nonce is not None and parse(found.body).nonce == nonce
+        except Malformed:
+            return False
+
+    return mine

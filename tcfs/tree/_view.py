@@ -1,0 +1,51 @@
+"""What every node of one copy of the tree shares: the project, and who acts in it."""
+
+from dataclasses import dataclass, field
+from typing import final
+
+from tcfs.project import Project
+from tcfs.project.errors import NotAllowed
+from tcfs.tree._base import Caller
+from tcfs.tree.refusals import Refusals
+from tcfs.wire.ids import AgentId, Mailbox
+
+
+@final
+@dataclass(slots=True)
+class Local:
+    """What lives in this mount only: directories that were made, names that were just sent."""
+
+    memory: set[str] = field(default_factory=set)  # dotted
+    mailboxes: set[Mailbox] = field(default_factory=set)
+    sent: dict[str, float] = field(default_factory=dict)  # path -> trio time it stops resolving
+    inbox_sizes: dict[Mailbox, int] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class View:
+    """The tree as the mount's agents see it, or with `agent` the copy below `as/<agent>`."""
+
+    project: Project
+    refusals: Refusals
+    local: Local
+    agent: AgentId | None = None
+
+    def who(self, caller: Caller) -> AgentId:
+        """Return who acts when `caller` asks something here."""
+        return self.agent or caller.agent
+
+    def acting(self, caller: Caller) -> AgentId:
+        """Return who acts, for a write that bears the name; the agent is kept alive from now on.
+
+        Raises:
+            NotAllowed: nobody can tell who the caller is.
+        """
+        if self.agent is None and not caller.trusted:
+            raise NotAllowed(
+                "who acts cannot be told: the environment of the calling process is not readable; "
+                "write below as/<agent>/ instead"
+            )
+        agent = self.who(caller)
+        self.project.acted(agent)
+        return agent

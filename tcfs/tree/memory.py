@@ -1,0 +1,272 @@
+"""`memory/`: one file a key, named by the key (tree.md, memory)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, final
+
+from tcfs.project.errors import Missing, NotEmpty, TooLarge
+from tcfs.project.memory import MAX_VALUE
+from tcfs.stores import Entry
+from tcfs.tree._base import (
+    STATIC,
+    Attributes,
+    Caller,
+    Directory,
+    File,
+    Handle,
+    Node,
+    OpenMode,
+    ViewDirectory,
+)
+from tcfs.tree._text import Addition, Draft, Exact, Snapshot, Text, TextView
+from tcfs.tree._view import View
+from tcfs.wire import InvalidName, keys
+
+PREFETCH: Final = 1000  # values a listing fetches for their sizes: architecture.md
+
+
+@final
+class MemoryDirectory(Directory):
+    """The keys that begin with `below.`; all of them at the top, where `below` is empty."""
+
+    __slots__ = ("_below", "_view", "keep")
+
+    def __init__(self, path: str, view: View, below: str = "") -> None:
+        super().__init__(path)
+        self._view = view
+        self._below = below
+        # A prefix comes and goes with the keys below it.
+        self.keep = Directory.keep if below else STATIC
+
+    async def lookup(self, name: str, caller: Caller) -> Node:
+        """Return a key's file, the exact object of one, or the directory of the keys below."""
+        if name == "_history" and not self._below:
+            return HistoryDirectory(self.child(name), self._view)
+        try:
+            key = self._key(name)
+        except InvalidName:
+            raise Missing(f"{self.child(name)} does not exist") from None
+        memory = self._view.project.memory
+        try:
+            await memory.read(key)
+        except Missing:
+            return await self._lookup_other(name, key)
+        return ValueFile(self.child(name), self._view, key)
+
+    async def _lookup_other(self, name: str, key: str) -> Node:
+        if key in self._view.local.memory or await self._view.project.memory.any_below(key):
+            return MemoryDirectory(self.child(name), self._view, key)
+        if name.endswith(".json"):
+            base = key.removesuffix(".json")
+            await self._exact(base)
+            return Exact(self.child(name), lambda: self._exact(base))
+        raise Missing(f"memory/{key} has no value; `ls memory` shows what there is")
+
+    async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
+        """Return the keys, by their dotted names, and the directories that were made here."""
+        listed = await self._view.project.memory.list(self._below)
+        skip = len(self._below) + 1 if self._below else 0
+        values = await self._view.project.memory.values([entry for _, entry in listed[:PREFETCH]])
+        found: list[tuple[str, Node]] = []
+        for key, entry in listed:
+            if _is_nameable(key):
+                value = values.get(entry.key)
+                attributes = Attributes(len(value.content) if value else 0, entry.modified)
+                name = key[skip:]
+                found.append((name, ValueFile(self.child(name), self._view, key, attributes)))
+        names = {name for name, _ in found}
+        for made in sorted(self._view.local.memory):
+            parent, _, name = made.rpartition(".")
+            if parent == self._below and name not in names:
+                found.append((name, MemoryDirectory(self.child(name), self._view, made)))
+        return found
+
+    async def create(self, name: str, mode: OpenMode, caller: Caller) -> tuple[File, Handle]:
+        """Make a key; with O_EXCL by a conditional put, here and now."""
+        key = self._key(name)
+        agent = self._view.acting(caller)
+        memory = self._view.project.memory
+        if mode.exclusive:
+            await memory.create(key, agent, b"")
+        file = ValueFile(self.child(name), self._view, key)
+        return file, file.writer(mode, caller, b"", dirty=not mode.exclusive)
+
+    async def mkdir(self, name: str, caller: Caller) -> Directory:
+        """Make a directory that lives in this mount, for keys to be made in."""
+        key = self._key(name)
+        self._view.local.memory.add(key)
+        return MemoryDirectory(self.child(name), self._view, key)
+
+    async def rmdir(self, name: str, caller: Caller) -> None:
+        """Remove a directory that no key is below."""
+        key = self._key(name)
+        if await self._view.project.memory.any_below(key):
+            raise NotEmpty(f"memory/{key} has keys: ls memory/{key.replace('.', '/')}")
+        self._view.local.memory.discard(key)
+
+    async def unlink(self, name: str, caller: Caller) -> None:
+        """Remove a value; its versions stay in `_history`."""
+        self._view.acting(caller)
+        await self._view.project.memory.delete(self._key(name))
+
+    async def rename(
+        self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
+    ) -> None:
+        """Move a value to another key."""
+        if not isinstance(target, MemoryDirectory):
+            await Directory.rename(self, name, target, new, caller, exclusive=exclusive)
+            return
+        source, destination = self._key(name), target._key(new)
+        memory = self._view.project.memory
+        try:
+            value = await memory.read(source)
+        except Missing:
+            await Directory.rename(self, name, target, new, caller, exclusive=exclusive)
+            return
+        agent = self._view.acting(caller)
+        if exclusive:
+            await memory.create(destination, agent, value.content)
+        else:
+            await memory.set(destination, agent, value.content)
+        if destination != source:
+            await memory.delete(source)
+
+    def _key(self, name: str) -> str:
+        if name.startswith("."):
+            raise InvalidName(f"a memory key may not begin with '.': {name!r}; use artifacts/")
+        return keys.memory_name(f"{self._below}.{name}" if self._below else name)
+
+    async def _exact(self, key: str) -> Text:
+        return Text(await self._view.project.memory.document(key))
+
+
+def _is_nameable(key: str) -> bool:
+    try:
+        return keys.memory_name(key) == key
+    except InvalidName:
+        return False  # shows in .tcfs/raw only
+
+
+@final
+class ValueFile(File):
+    """The value of a key."""
+
+    __slots__ = ("_key", "_view")
+
+    def __init__(self, path: str, view: View, key: str, listed: Attributes | None = None) -> None:
+        super().__init__(path, listed)
+        self._view = view
+        self._key = key
+
+    async def attributes(self) -> Attributes:
+        """Return the size of the value."""
+        try:
+            value = await self._view.project.memory.read(self._key)
+        except Missing:
+            # Created, and not stored yet: its handle knows the size.
+            return Attributes()
+        return Attributes(len(value.content), value.modified)
+
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        """Read the value, replace it, change it, or add to it."""
+        memory = self._view.project.memory
+        if not mode.write:
+            return Snapshot((await memory.read(self._key)).content)
+        self._view.acting(caller)
+        before = b"" if mode.truncate else (await memory.read(self._key)).content
+        return self.writer(mode, caller, before, dirty=mode.truncate)
+
+    def writer(self, mode: OpenMode, caller: Caller, before: bytes, *, dirty: bool) -> Handle:
+        """Return the handle that writes: `>>` adds atomically, anything else replaces."""
+        memory = self._view.project.memory
+        agent = self._view.who(caller)
+        if mode.append and not mode.truncate:
+            add = partial(memory.append, self._key, agent)
+            return Addition(add, self._check_size, before=before if mode.read else b"")
+        return Draft(partial(memory.set, self._key, agent), self._check_size, before, dirty=dirty)
+
+    async def truncate(self, size: int, caller: Caller) -> None:
+        """Cut the value."""
+        handle = await self.open(OpenMode(write=True), caller)
+        await handle.truncate(size)
+        await handle.commit()
+
+    def _check_size(self, size: int) -> None:
+        if size > MAX_VALUE:
+            raise TooLarge(
+                f"memory/{self._key} may hold {MAX_VALUE} bytes at most; share a file in artifacts/"
+            )
+
+
+@final
+class HistoryDirectory(ViewDirectory):
+    """`memory/_history/`: every key that has versions."""
+
+    __slots__ = ("_view",)
+    keep = STATIC
+
+    def __init__(self, path: str, view: View) -> None:
+        super().__init__(path)
+        self._view = view
+
+    async def lookup(self, name: str, caller: Caller) -> Node:
+        """Return the versions of a key; raises Missing where there are none."""
+        key = keys.memory_name(name)
+        if not await self._view.project.memory.versions(key):
+            raise Missing(f"memory/{name} has no versions")
+        return VersionsDirectory(self.child(name), self._view, key)
+
+    async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
+        """Return the keys that have a value; one without is found by its name."""
+        listed = await self._view.project.memory.list()
+        return [
+            (key, VersionsDirectory(self.child(key), self._view, key))
+            for key, _ in listed
+            if _is_nameable(key)
+        ]
+
+
+@final
+class VersionsDirectory(ViewDirectory):
+    """`memory/_history/<key>/`: a read-only file a version, oldest first."""
+
+    __slots__ = ("_key", "_view")
+
+    def __init__(self, path: str, view: View, key: str) -> None:
+        super().__init__(path)
+        self._view = view
+        self._key = key
+
+    async def lookup(self, name: str, caller: Caller) -> Node:
+        """Return one version."""
+        for leaf, entry in await self._versions():
+            if leaf == name:
+                return self._file(leaf, entry)
+        raise Missing(f"memory/{self._key} has no version {name}")
+
+    async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
+        """Return every version."""
+        listed = await self._versions()
+        memory = self._view.project.memory
+        values = await memory.values([entry for _, entry in listed[-PREFETCH:]])
+        found: list[tuple[str, Node]] = []
+        for leaf, entry in listed:
+            node = self._file(leaf, entry)
+            value = values.get(entry.key)
+            size = len(value.content) if value else 0
+            node.listed = Attributes(size, entry.modified, writable=False)
+            found.append((leaf, node))
+        return found
+
+    async def _versions(self) -> list[tuple[str, Entry]]:
+        return [
+            (entry.key.rpartition("/")[2].removesuffix(".json"), entry)
+            for entry in await self._view.project.memory.versions(self._key)
+        ]
+
+    def _file(self, leaf: str, entry: Entry) -> TextView:
+        async def text(caller: Caller | None) -> Text:
+            value = await self._view.project.memory.version(entry)
+            return Text(value.content, entry.modified)
+
+        return TextView(self.child(leaf), text)

@@ -1,0 +1,431 @@
+"""`steps/`: every step a directory of small files (tree.md, steps)."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Final, final
+
+from tcfs.project.errors import Invalid, Missing, NotAllowed, NotEmpty
+from tcfs.project.steps import Look
+from tcfs.tree._base import (
+    FIXED,
+    FRESH,
+    HOUR,
+    STATIC,
+    Attributes,
+    Caller,
+    Directory,
+    File,
+    Handle,
+    Keep,
+    Link,
+    Node,
+    OpenMode,
+)
+from tcfs.tree._claim import ClaimDirectory, ClaimFile, claim_at_once, open_new_claim
+from tcfs.tree._text import Draft, Exact, Snapshot, Text, TextView
+from tcfs.tree._view import View
+from tcfs.tree.plain import PlainFile, check_name, put_whole, read_whole
+from tcfs.wire import keys
+from tcfs.wire.documents import State
+from tcfs.wire.handoff import parse_text, show
+from tcfs.wire.ids import StepId, step_id
+from tcfs.wire.keys import MAX_TEXT
+
+DOCUMENTS: Final = ("claim", "status", "handoff")
+RESERVED: Final = frozenset({"hold", "after", "after.json", "owner", "wait"})
+_VIRTUAL: Final = frozenset({*DOCUMENTS, *RESERVED})
+
+
+@final
+class StepsDirectory(Directory):
+    """All steps that have an object; every valid id answers by name."""
+
+    __slots__ = ("_view",)
+    keep = STATIC
+
+    def __init__(self, path: str, view: View) -> None:
+        super().__init__(path)
+        self._view = view
+
+    async def lookup(self, name: str, caller: Caller) -> Node:
+        """Return the step; another spelling of its id is a symbolic link to it."""
+        step = step_id(name)
+        if step != name:
+            return Link(self.child(name), step)
+        return StepDirectory(self.child(step), self._view, step)
+
+    async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
+        """Return the steps that exist."""
+        return [
+            (
+                it.id,
+                StepDirectory(
+                    self.child(it.id), self._view, it.id, Attributes(modified=it.modified)
+                ),
+            )
+            for it in await self._view.project.steps.list()
+        ]
+
+    async def mkdir(self, name: str, caller: Caller) -> Directory:
+        """Refuse: every valid id looks up, so this is a name that is no id."""
+        raise Invalid(f"'{name}' is no step id: {_reason(name)}")
+
+    async def create(self, name: str, mode: OpenMode, caller: Caller) -> tuple[File, Handle]:
+        """Refuse: steps are directories."""
+        raise Invalid(f"'{name}' is no step id: {_reason(name)}")
+
+    async def rmdir(self, name: str, caller: Caller) -> None:
+        """Remove what is left of a step once nobody holds it and nothing of its own is in it."""
+        await StepDirectory(self.child(name), self._view, step_id(name)).remove(caller)
+
+    async def rename(
+        self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
+    ) -> None:
+        """Refuse: others know the step by its id."""
+        raise NotAllowed(f"steps/{name} cannot be renamed: others wait for it by this id")
+
+
+def _reason(name: str) -> str:
+    try:
+        step_id(name)
+    except ValueError as error:
+        return str(error)
+    return "it is a directory already"
+
+
+@final
+class StepDirectory(Directory):
+    """One step."""
+
+    __slots__ = ("_step", "_view")
+    keep = FIXED
+
+    def __init__(
+        self, path: str, view: View, step: StepId, listed: Attributes | None = None
+    ) -> None:
+        super().__init__(path, listed)
+        self._view = view
+        self._step = step
+
+    async def attributes(self) -> Attributes:
+        """Return when the step's claim or status was last written."""
+        return Attributes(modified=(await self._look()).modified)
+
+    async def lookup(self, name: str, caller: Caller) -> Node:
+        """Return one of the step's files."""
+        match name:
+            case "claim":
+                seen = await self._look()
+                if not _is_claimed(seen):
+                    raise Missing(f"steps/{self._step} is free: echo > steps/{self._step}/claim")
+                return ClaimFile(self.child(name), self._view, self._step)
+            case "owner":
+                if not _is_claimed(await self._look()):
+                    raise Missing(f"nobody holds steps/{self._step}")
+                return self._owner()
+            case "status":
+                return StatusFile(self.child(name), self._view, self._step)
+            case "handoff":
+                await self._view.project.steps.handoff(self._step)
+                return HandoffFile(self.child(name), self._view, self._step)
+            case "wait":
+                return WaitFile(self.child(name), self._view, self._step)
+            case "claim.json" | "status.json" | "handoff.json":
+                await self._exact(name)
+                return Exact(self.child(name), lambda: self._exact(name))
+            case "hold" | "after":
+                raise Missing(f"steps/{self._step} has no {name}")
+            case _:
+                return await PlainFile.find(self.child(name), self._view, self._key(name))
+
+    async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
+        """Return what the step has; `claim` last, so that `rm -r` gives it back at the end."""
+        steps = self._view.project.steps
+        objects = {it.key: it for it in await steps.objects(self._step)}
+        seen = await self._look()
+        found: list[tuple[str, Node]] = []
+        for key, entry in objects.items():
+            name = key.rpartition("/")[2]
+            if name.removesuffix(".json") not in DOCUMENTS and name not in _VIRTUAL:
+                found.append((name, PlainFile(self.child(name), self._view, key, entry)))
+        if keys.handoff(self._step) in objects:
+            with suppress(Missing):  # a record of an earlier tenure does not show
+                await steps.handoff(self._step)
+                handoff = HandoffFile(self.child("handoff"), self._view, self._step)
+                found.append(("handoff", handoff))
+        found.append(("status", StatusFile(self.child("status"), self._view, self._step)))
+        if _is_claimed(seen):
+            found.append(("owner", self._owner()))
+            found.append(("claim", ClaimFile(self.child("claim"), self._view, self._step)))
+        return found
+
+    async def create(self, name: str, mode: OpenMode, caller: Caller) -> tuple[File, Handle]:
+        """Claim the step, hand it off, or keep a plain file with it."""
+        path = self.child(name)
+        match name:
+            case "claim":
+                handle = await open_new_claim(self._view, self._step, caller)
+                return ClaimFile(path, self._view, self._step), handle
+            case "handoff":
+                file = HandoffFile(path, self._view, self._step)
+                return file, await file.open(mode, caller)
+            case _:
+                self._check_free(name)
+                agent = self._view.acting(caller)
+                await self._view.project.steps.may_change(self._step, agent)
+                return await PlainFile.create(path, self._view, self._key(name), mode, caller)
+
+    async def mkdir(self, name: str, caller: Caller) -> Directory:
+        """`mkdir claim` claims the step; there are no other directories in it."""
+        if name != "claim":
+            raise NotAllowed(
+                f"steps/{self._step} has no directories; use artifacts/, or a name with dots"
+            )
+        await claim_at_once(self._view, self._step, caller, None)
+        return ClaimDirectory(self.child(name))
+
+    async def symlink(self, name: str, target: str, caller: Caller) -> Node:
+        """`ln -s NOTE claim` claims the step."""
+        if name != "claim":
+            raise NotAllowed(f"steps/{self._step} keeps no symbolic links; copy the file")
+        await claim_at_once(self._view, self._step, caller, target)
+        return Link(self.child(name), target)
+
+    async def unlink(self, name: str, caller: Caller) -> None:
+        """Give the step back (`claim`), or remove one of its files."""
+        agent = self._view.acting(caller)
+        steps = self._view.project.steps
+        if name == "claim":
+            await steps.give_back(self._step, agent)
+            return
+        if name == "wait" or name.endswith(".json"):
+            raise NotAllowed(f"{self.child(name)} is a view; remove the step itself: rm -r")
+        await steps.may_change(self._step, agent)
+        if name in ("status", "handoff"):
+            await steps.remove_document(self._step, name)
+        elif name != "owner":  # a view of the claim, which `rm -r` meets before the claim
+            await self._view.project.store.delete(self._key(name))
+
+    async def rename(
+        self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
+    ) -> None:
+        """Move a plain file within the step; onto a document it is one write of that."""
+        if name in _VIRTUAL or name.endswith(".json"):
+            raise NotAllowed(f"steps/{self._step}/{name} cannot be renamed: others look for it")
+        if not isinstance(target, StepDirectory) or target._step != self._step:
+            await Directory.rename(self, name, target, new, caller, exclusive=exclusive)
+        agent = self._view.acting(caller)
+        await self._view.project.steps.may_change(self._step, agent)
+        store = self._view.project.store
+        body = await read_whole(store, self._key(name), MAX_TEXT)
+        if new in DOCUMENTS:
+            await self._write(new, body, caller)
+        else:
+            self._check_free(new)
+            await put_whole(store, self._key(new), body, exclusive=exclusive)
+        await store.delete(self._key(name))
+
+    async def remove(self, caller: Caller) -> None:
+        """Remove what is left of the step; raises NotEmpty, NotHolder."""
+        agent = self._view.acting(caller)
+        steps = self._view.project.steps
+        await steps.may_change(self._step, agent)
+        ours = {keys.status(self._step), keys.handoff(self._step)}
+        left = [it.key for it in await steps.objects(self._step) if it.key not in ours]
+        if left:
+            raise NotEmpty(f"steps/{self._step} still has {left[0].rpartition('/')[2]}")
+        await steps.remove_document(self._step, "handoff")
+        await steps.remove_document(self._step, "status")
+
+    async def _write(self, name: str, content: bytes, caller: Caller) -> None:
+        mode = OpenMode(read=False, write=True, truncate=True)
+        try:
+            node = await self.lookup(name, caller)
+            assert isinstance(node, File)
+            handle = await node.open(mode, caller)
+        except Missing:
+            _, handle = await self.create(name, mode, caller)
+        await handle.write(0, content)
+        await handle.commit()
+
+    def _check_free(self, name: str) -> None:
+        if name in _VIRTUAL:
+            raise NotAllowed(f"steps/{self._step}/{name} is a name of tcfs's own; choose another")
+        if name.endswith(".json") and name.removesuffix(".json") in DOCUMENTS:
+            raise NotAllowed(f"steps/{self._step}/{name} shows an object; write it without .json")
+        check_name(name)
+
+    def _key(self, name: str) -> str:
+        return f"{keys.step(self._step)}{name}"
+
+    async def _look(self) -> Look:
+        return await self._view.project.steps.look(self._step)
+
+    def _owner(self) -> TextView:
+        async def text(caller: Caller | None) -> Text:
+            seen = await self._look()
+            if not _is_claimed(seen):
+                raise Missing(f"nobody holds steps/{self._step}")
+            return Text(f"{seen.effective.agent}\n".encode(), seen.claim_modified)
+
+        return TextView(self.child("owner"), text)
+
+    async def _exact(self, name: str) -> Text:
+        found = await self._view.project.documents.read(self._key(name), max_age=0.05)
+        if found is None:
+            raise Missing(f"steps/{self._step} has no {name}")
+        return Text(found.body, found.modified)
+
+
+def _is_claimed(seen: Look) -> bool:
+    return seen.claim is not None and seen.effective.state is not State.PENDING
+
+
+def _size_limit(size: int) -> None:
+    if size > MAX_TEXT:
+        raise Invalid(f"at most {MAX_TEXT} bytes go here; put more in artifacts/")
+
+
+@final
+class StatusFile(File):
+    """`status`: one word, the effective state."""
+
+    __slots__ = ("_step", "_view")
+    keep = Keep(entry=HOUR)
+
+    def __init__(self, path: str, view: View, step: StepId) -> None:
+        super().__init__(path)
+        self._view = view
+        self._step = step
+
+    async def attributes(self) -> Attributes:
+        """Return the size of the word."""
+        seen = await self._view.project.steps.look(self._step)
+        return Attributes(len(seen.effective.state.value) + 1, seen.modified)
+
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        """Open; writing is refused at once to whoever may not change the step."""
+        steps = self._view.project.steps
+        if not mode.write:
+            seen = await steps.look(self._step)
+            return Snapshot(f"{seen.effective.state.value}\n".encode())
+        agent = self._view.acting(caller)
+        await steps.may_change(self._step, agent)
+
+        async def store(content: bytes) -> None:
+            state = State.parse(content.decode(errors="replace"))
+            if state is None:
+                words = " ".join(it.value for it in State)
+                raise Invalid(f"a status is one of: {words}")
+            await steps.set_state(self._step, agent, state)
+
+        return Draft(store, _size_limit, dirty=False)
+
+    async def truncate(self, size: int, caller: Caller) -> None:
+        """Take note: a word is replaced whole, by the write that follows."""
+        await self._view.project.steps.may_change(self._step, self._view.acting(caller))
+
+
+@final
+class HandoffFile(File):
+    """`handoff`: the note for whoever comes next."""
+
+    __slots__ = ("_step", "_view")
+    keep = FRESH
+
+    def __init__(self, path: str, view: View, step: StepId) -> None:
+        super().__init__(path)
+        self._view = view
+        self._step = step
+
+    async def attributes(self) -> Attributes:
+        """Return the size of the note."""
+        text = await self._text()
+        return Attributes(len(text.content), text.modified)
+
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        """Open; writing is refused at once to whoever may not change the step."""
+        if not mode.write:
+            return Snapshot((await self._text()).content)
+        agent = self._view.acting(caller)
+        await self._view.project.steps.may_change(self._step, agent)
+        before = b""
+        if not mode.truncate:
+            try:
+                before = (await self._text()).content
+            except Missing:
+                before = b""
+
+        async def store(content: bytes) -> None:
+            try:
+                text = parse_text(content.decode())
+            except UnicodeDecodeError:
+                raise Invalid("a handoff is UTF-8 text; put other bytes in artifacts/") from None
+            await self._view.project.steps.hand_off(self._step, agent, text)
+
+        return Draft(store, _size_limit, before, dirty=mode.truncate)
+
+    async def truncate(self, size: int, caller: Caller) -> None:
+        """Cut the note."""
+        handle = await self.open(OpenMode(write=True), caller)
+        await handle.truncate(size)
+        await handle.commit()
+
+    async def _text(self) -> Text:
+        record = await self._view.project.steps.handoff(self._step)
+        return Text(show(record).encode(), 0)
+
+
+@final
+class WaitFile(File):
+    """`wait`: reads as `complete` once the step is; until then it blocks."""
+
+    __slots__ = ("_step", "_view")
+    keep = Keep(entry=HOUR)
+
+    def __init__(self, path: str, view: View, step: StepId) -> None:
+        super().__init__(path)
+        self._view = view
+        self._step = step
+
+    async def attributes(self) -> Attributes:
+        """Return no size: readers then read until there is nothing more."""
+        return Attributes(writable=False)
+
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        """Open for reading; a step nobody has heard of gets a line in `errors`."""
+        if mode.write:
+            raise NotAllowed(f"steps/{self._step}/wait is read: cat steps/{self._step}/wait")
+        steps = self._view.project.steps
+        seen = await steps.look(self._step)
+        if seen.claim is None and seen.status is None:
+            self._view.project.later(lambda: self._warn(caller))
+        return Waiting(lambda: steps.wait(self._step))
+
+    async def _warn(self, caller: Caller) -> None:
+        known = [it.id for it in await self._view.project.steps.list()]
+        near = get_close_matches(self._step, known)
+        hint = f"nearest: {' '.join(near)}" if near else "there is none like it"
+        self._view.refusals.record(
+            self._view.who(caller), self.path, 0, f"waiting for a step with nothing in it; {hint}"
+        )
+
+
+@final
+class Waiting(Handle):
+    """A read that waits for a step."""
+
+    __slots__ = ("_done", "_wait")
+    blocking = True
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._wait = wait
+        self._done = False
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Wait until the step is complete, and say so; raises WontComplete."""
+        if not self._done:
+            await self._wait()
+            self._done = True
+        return b"complete\n"[offset : offset + size]
