@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, final
 
 from tcfs.project._clock import Clock
-from tcfs.project._documents import WALK, Documents
+from tcfs.project._documents import Documents
 from tcfs.project.errors import Missing
 from tcfs.stores import Entry, Object
 from tcfs.wire import InvalidName, Malformed, keys
@@ -16,6 +16,7 @@ from tcfs.wire.times import nanoseconds
 
 log: Final = logging.getLogger(__name__)
 STALE: Final = 300  # seconds without a heartbeat: the reference's rule too
+SURE: Final = 1.0  # seconds that a directory's existence may be old: architecture.md, freshness
 
 
 @final
@@ -44,7 +45,7 @@ class Agents:
         self._version = version
         self._ours: dict[AgentId, Agent] = {}
 
-    async def read(self, agent: AgentId, *, max_age: float = WALK) -> Presence:
+    async def read(self, agent: AgentId, *, max_age: float = 0.0) -> Presence:
         """Return how an agent is; raises Missing where it is not registered."""
         found = await self._documents.read(keys.agent(agent), max_age=max_age)
         if found is None:
@@ -57,7 +58,9 @@ class Agents:
             key = keys.agent(agent_id(agent))
         except InvalidName:
             return False
-        return await self._documents.read(key, max_age=WALK) is not None
+        # Agents do not go: one that was there a second ago is there. One that was not may be.
+        known = await self._documents.read(key, max_age=SURE)
+        return (known or await self._documents.read(key)) is not None
 
     async def list(self) -> Sequence[tuple[AgentId, Entry]]:
         """Return the agents with their objects, by id."""
@@ -85,7 +88,7 @@ class Agents:
     async def register(self, agent: AgentId, *, summary: str | None = None) -> None:
         """Make an agent known, or known as active again; keeps what others wrote of it."""
         now = self._clock.iso()
-        found = await self._documents.read(keys.agent(agent), max_age=WALK)
+        found = await self._documents.read(keys.agent(agent))
         before = _parse(agent, found) if found else None
         document = Agent(
             id=agent,

@@ -52,7 +52,7 @@ class Memory:
 
     # reading
 
-    async def read(self, name: str, *, max_age: float = WALK) -> Value:
+    async def read(self, name: str, *, max_age: float = 0.0) -> Value:
         """Return the value of a dotted key.
 
         Raises:
@@ -64,9 +64,9 @@ class Memory:
             raise Missing(f"memory/{name} has no value; `ls memory` shows what there is")
         return value_of(found)
 
-    async def document(self, name: str) -> bytes:
+    async def document(self, name: str, *, max_age: float = 0.0) -> bytes:
         """Return the exact object of a key; raises Missing."""
-        found = await self._documents.read(keys.memory(name), max_age=WALK)
+        found = await self._documents.read(keys.memory(name), max_age=max_age)
         if found is None:
             raise Missing(f"memory/{name} has no value")
         return found.body

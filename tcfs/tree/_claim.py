@@ -4,7 +4,7 @@ from typing import Final, final
 
 import trio
 
-from tcfs.project import together
+from tcfs.project import WALK, together
 from tcfs.project.errors import Held, Invalid, NotHolder
 from tcfs.project.steps import Tenure
 from tcfs.tree._base import Attributes, Caller, Directory, File, Handle, Node, OpenMode
@@ -41,7 +41,7 @@ class ClaimFile(File):
             raise await self._held()
         agent = self._view.acting(caller)
         steps = self._view.project.steps
-        seen = await steps.look(self._step)
+        seen = await steps.look(self._step, max_age=WALK)
         if seen.effective.state is not State.IN_PROGRESS or seen.effective.agent != agent:
             raise NotHolder(
                 f"steps/{self._step} is {_holding(seen.effective.agent)}, not by you; "
@@ -62,14 +62,14 @@ class ClaimFile(File):
         raise await self._held()
 
     async def _held(self) -> Held:
-        seen = await self._view.project.steps.look(self._step)
+        seen = await self._view.project.steps.look(self._step, max_age=WALK)
         return Held(
             f"steps/{self._step} is {_holding(seen.effective.agent)}; "
             f"`cat steps/{self._step}/wait` waits for it, or take another step"
         )
 
     async def _text(self) -> Text:
-        seen = await self._view.project.steps.look(self._step)
+        seen = await self._view.project.steps.look(self._step, max_age=WALK)
         claim, status = seen.claim, seen.status
         if claim is None:
             return Text(b"")

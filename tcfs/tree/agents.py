@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, final
 
+from tcfs.project import WALK
 from tcfs.project.agents import Presence
 from tcfs.project.errors import Invalid, Missing, NotHolder
 from tcfs.tree._base import STATIC, Attributes, Caller, Directory, File, Handle, Node, OpenMode
@@ -37,13 +38,13 @@ class AgentsDirectory(Directory):
         except InvalidName:
             raise Missing(f"there is no agent {name}") from None
 
-        async def exact() -> Text:
-            found = await project.documents.read(keys.agent(agent), max_age=0.05)
+        async def exact(max_age: float = WALK) -> Text:
+            found = await project.documents.read(keys.agent(agent), max_age=max_age)
             if found is None:
                 raise Missing(f"there is no agent {agent}")
             return Text(found.body, found.modified)
 
-        await exact()
+        await exact(0.0)
         return Exact(self.child(name), exact)
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
@@ -76,7 +77,7 @@ class AgentFile(File):
     async def attributes(self) -> Attributes:
         """Return the size of the text, and the last heartbeat."""
         try:
-            presence = await self._view.project.agents.read(self._agent)
+            presence = await self._view.project.agents.read(self._agent, max_age=WALK)
         except Missing:
             # Created, and not stored yet: its handle knows the size.
             return Attributes()
@@ -86,7 +87,7 @@ class AgentFile(File):
         """Read how the agent is, or write one's own summary."""
         if mode.write:
             return self.writer(caller)
-        return Snapshot(_text(await self._view.project.agents.read(self._agent)))
+        return Snapshot(_text(await self._view.project.agents.read(self._agent, max_age=WALK)))
 
     def writer(self, caller: Caller) -> Handle:
         """Return a handle that sets the summary; only one's own."""

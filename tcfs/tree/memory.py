@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, final
 
+from tcfs.project import WALK
 from tcfs.project.errors import Missing, NotEmpty, TooLarge
 from tcfs.project.memory import MAX_VALUE
 from tcfs.stores import Entry
@@ -58,7 +59,7 @@ class MemoryDirectory(Directory):
             return MemoryDirectory(self.child(name), self._view, key)
         if name.endswith(".json"):
             base = key.removesuffix(".json")
-            await self._exact(base)
+            await self._exact(base, 0.0)
             return Exact(self.child(name), lambda: self._exact(base))
         raise Missing(f"memory/{key} has no value; `ls memory` shows what there is")
 
@@ -136,8 +137,8 @@ class MemoryDirectory(Directory):
             raise InvalidName(f"a memory key may not begin with '.': {name!r}; use artifacts/")
         return keys.memory_name(f"{self._below}.{name}" if self._below else name)
 
-    async def _exact(self, key: str) -> Text:
-        return Text(await self._view.project.memory.document(key))
+    async def _exact(self, key: str, max_age: float = WALK) -> Text:
+        return Text(await self._view.project.memory.document(key, max_age=max_age))
 
 
 def _is_nameable(key: str) -> bool:
@@ -161,7 +162,7 @@ class ValueFile(File):
     async def attributes(self) -> Attributes:
         """Return the size of the value."""
         try:
-            value = await self._view.project.memory.read(self._key)
+            value = await self._view.project.memory.read(self._key, max_age=WALK)
         except Missing:
             # Created, and not stored yet: its handle knows the size.
             return Attributes()
@@ -171,9 +172,9 @@ class ValueFile(File):
         """Read the value, replace it, change it, or add to it."""
         memory = self._view.project.memory
         if not mode.write:
-            return Snapshot((await memory.read(self._key)).content)
+            return Snapshot((await memory.read(self._key, max_age=WALK)).content)
         self._view.acting(caller)
-        before = b"" if mode.truncate else (await memory.read(self._key)).content
+        before = b"" if mode.truncate else (await memory.read(self._key, max_age=WALK)).content
         return self.writer(mode, caller, before, dirty=mode.truncate)
 
     def writer(self, mode: OpenMode, caller: Caller, before: bytes, *, dirty: bool) -> Handle:

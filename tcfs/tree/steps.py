@@ -5,11 +5,11 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Final, final
 
+from tcfs.project import WALK
 from tcfs.project.errors import Invalid, Missing, NotAllowed, NotEmpty
 from tcfs.project.steps import Look
 from tcfs.tree._base import (
     FIXED,
-    FRESH,
     HOUR,
     STATIC,
     Attributes,
@@ -96,7 +96,11 @@ def _reason(name: str) -> str:
 
 @final
 class StepDirectory(Directory):
-    """One step."""
+    """One step.
+
+    A look-up here asks the bucket; what the kernel then does with the file it found (open it, ask
+    for its size) may use that answer, for `WALK` seconds.
+    """
 
     __slots__ = ("_step", "_view")
     keep = FIXED
@@ -125,6 +129,7 @@ class StepDirectory(Directory):
                     raise Missing(f"nobody holds steps/{self._step}")
                 return self._owner()
             case "status":
+                await self._look()
                 return StatusFile(self.child(name), self._view, self._step)
             case "handoff":
                 await self._view.project.steps.handoff(self._step)
@@ -132,7 +137,7 @@ class StepDirectory(Directory):
             case "wait":
                 return WaitFile(self.child(name), self._view, self._step)
             case "claim.json" | "status.json" | "handoff.json":
-                await self._exact(name)
+                await self._exact(name, 0.0)
                 return Exact(self.child(name), lambda: self._exact(name))
             case "hold" | "after":
                 raise Missing(f"steps/{self._step} has no {name}")
@@ -264,15 +269,15 @@ class StepDirectory(Directory):
 
     def _owner(self) -> TextView:
         async def text(caller: Caller | None) -> Text:
-            seen = await self._look()
+            seen = await self._view.project.steps.look(self._step, max_age=WALK)
             if not _is_claimed(seen):
                 raise Missing(f"nobody holds steps/{self._step}")
             return Text(f"{seen.effective.agent}\n".encode(), seen.claim_modified)
 
         return TextView(self.child("owner"), text)
 
-    async def _exact(self, name: str) -> Text:
-        found = await self._view.project.documents.read(self._key(name), max_age=0.05)
+    async def _exact(self, name: str, max_age: float = WALK) -> Text:
+        found = await self._view.project.documents.read(self._key(name), max_age=max_age)
         if found is None:
             raise Missing(f"steps/{self._step} has no {name}")
         return Text(found.body, found.modified)
@@ -292,7 +297,6 @@ class StatusFile(File):
     """`status`: one word, the effective state."""
 
     __slots__ = ("_step", "_view")
-    keep = Keep(entry=HOUR)
 
     def __init__(self, path: str, view: View, step: StepId) -> None:
         super().__init__(path)
@@ -301,14 +305,14 @@ class StatusFile(File):
 
     async def attributes(self) -> Attributes:
         """Return the size of the word."""
-        seen = await self._view.project.steps.look(self._step)
+        seen = await self._view.project.steps.look(self._step, max_age=WALK)
         return Attributes(len(seen.effective.state.value) + 1, seen.modified)
 
     async def open(self, mode: OpenMode, caller: Caller) -> Handle:
         """Open; writing is refused at once to whoever may not change the step."""
         steps = self._view.project.steps
         if not mode.write:
-            seen = await steps.look(self._step)
+            seen = await steps.look(self._step, max_age=WALK)
             return Snapshot(f"{seen.effective.state.value}\n".encode())
         agent = self._view.acting(caller)
         await steps.may_change(self._step, agent)
@@ -332,7 +336,6 @@ class HandoffFile(File):
     """`handoff`: the note for whoever comes next."""
 
     __slots__ = ("_step", "_view")
-    keep = FRESH
 
     def __init__(self, path: str, view: View, step: StepId) -> None:
         super().__init__(path)
@@ -373,7 +376,7 @@ class HandoffFile(File):
         await handle.commit()
 
     async def _text(self) -> Text:
-        record = await self._view.project.steps.handoff(self._step)
+        record = await self._view.project.steps.handoff(self._step, max_age=WALK)
         return Text(show(record).encode(), 0)
 
 

@@ -59,16 +59,16 @@ class Steps:
 
     # looking
 
-    async def look(self, step: StepId, *, max_age: float = WALK) -> Look:
+    async def look(self, step: StepId, *, max_age: float = 0.0) -> Look:
         """Return the step as it is; and mend it where a crash left the status behind."""
         seen = await look(self._context.documents, step, max_age=max_age)
         if lacks_status(seen):
             self._nursery.start_soon(self._mend, step)
         return seen
 
-    async def handoff(self, step: StepId) -> Handoff:
+    async def handoff(self, step: StepId, *, max_age: float = 0.0) -> Handoff:
         """Return the handoff record of the step's tenure; raises Missing."""
-        return await read_handoff(self._context, step, max_age=WALK)
+        return await read_handoff(self._context, step, max_age=max_age)
 
     async def list(self) -> Sequence[StepSummary]:
         """Return every step that has an object, by id."""

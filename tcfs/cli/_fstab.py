@@ -1,0 +1,61 @@
+"""The options of `mount -o` and of /etc/fstab."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, final
+
+import click
+
+from tcfs.cli.config import Asked
+
+# What mount(8) and fstab(5) say to themselves, or what is so anyway.
+_IGNORED: Final = frozenset(
+    {"rw", "auto", "noauto", "user", "nouser", "users", "owner", "group", "defaults", "_netdev"}
+    | {"nofail", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "noatime", "async", "sync"}
+)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a mount is asked to be, by its options, `-o` among them. `deadline` is in seconds."""
+
+    asked: Asked
+    read_only: bool
+    allow_other: bool
+    deadline: float
+    log_file: Path | None
+
+
+def parse_fstab(text: str, wish: Wish) -> Wish:
+    """Return `wish` with what the comma-separated options say; they win.
+
+    Raises:
+        click.BadParameter: an option is not known, or its value cannot be meant.
+    """
+    for option in filter(None, text.split(",")):
+        name, _, value = option.partition("=")
+        match name:
+            case "agent" | "endpoint" | "profile" | "region" if value:
+                wish = replace(wish, asked=replace(wish.asked, **{name: value}))
+            case "ro" | "read_only":
+                wish = replace(wish, read_only=True)
+            case "allow_other":
+                wish = replace(wish, allow_other=True)
+            case "deadline":
+                wish = replace(wish, deadline=_seconds(value))
+            case "log_file" if value:
+                wish = replace(wish, log_file=Path(value))
+            case _ if name not in _IGNORED and not name.startswith(("x-", "comment")):
+                raise click.BadParameter(f"'{option}' is not known", param_hint="-o")
+    return wish
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise click.BadParameter(f"'deadline={text}' is no number of seconds", param_hint="-o")
+    return seconds

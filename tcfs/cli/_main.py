@@ -1,0 +1,108 @@
+"""The group of all commands, and how their errors are told."""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, final
+
+import click
+
+from tcfs import __version__
+from tcfs.cli._failure import Exit, Failure
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "mount": ("tcfs.cli.mount", "Mount a project, and return once it answers."),
+        "umount": ("tcfs.cli.umount", "Unmount, once what was written is stored."),
+        "init": ("tcfs.cli.init", "Write the configuration, make the bucket, register the agent."),
+        "status": ("tcfs.cli.status", "Print an overview of agents, steps and mail."),
+        "demo": ("tcfs.cli.demo", "Watch two agents race for one step; leaves nothing behind."),
+    }
+)
+"""The module of each command, and its line in the list, so that listing imports none."""
+
+
+@final
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    name="tcfs",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: tcfs mount s3://bucket/project /mnt/tracecraft --agent designer",
+)
+@click.version_option(__version__, message="tcfs %(version)s")
+def tcfs() -> None:
+    """Mount the bucket that agents coordinate through as a directory."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; errors are told on stderr."""
+    try:
+        result = tcfs.main(args=arguments, prog_name="tcfs", standalone_mode=False)
+    except click.UsageError as error:
+        return _tell(_usage(error), Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return _tell("interrupted", Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read us has gone: not an error, and nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # exiting flushes it
+        return Exit.DONE
+    except Exception as error:
+        known = as_failure(error)
+        if known is None:
+            raise
+        return _tell(str(known), known.code)
+    return result if isinstance(result, int) else Exit.DONE
+
+
+def as_failure(error: BaseException) -> Failure | None:
+    """Return what an error means to whoever ran the command; None for a bug."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    match error:
+        case Failure():
+            return error
+        case click.ClickException():
+            return Failure(error.format_message())
+        case OSError() if error.filename is not None:
+            return Failure(f"{error.filename}: {error.strerror}")
+        case Exception() if _is_refusal(error):
+            return Failure(str(error))
+        case _:
+            return None
+
+
+def _is_refusal(error: Exception) -> bool:
+    # Late: the table stands on the whole project, which the list of commands does without.
+    from tcfs.tree.errnos import errno_of
+
+    return errno_of(error) is not None
+
+
+def _usage(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx is not None else "tcfs"
+    text = error.format_message().rstrip(".")
+    return f"{text[:1].lower()}{text[1:]}; see {command} --help"
+
+
+def _tell(text: str, code: Exit) -> int:
+    print(f"tcfs: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,138 @@
+"""`tcfs mount`."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import click
+
+from tcfs.cli import _daemon, _log, _main, _mountpoint, _record
+from tcfs.cli._failure import Failure
+from tcfs.cli._fstab import Wish, parse_fstab
+from tcfs.cli._places import slug, state_home
+from tcfs.cli._store_options import settings_of, store_options
+from tcfs.cli.config import Asked, Local, Settings
+
+
+@click.command(epilog="Example: tcfs mount s3://bucket/project ~/fleet --agent designer")
+@click.argument("store", required=False)
+@click.argument("mountpoint", required=False, type=click.Path(path_type=Path))
+@store_options
+@click.option("--foreground", is_flag=True, help="Stay, log to stderr, unmount on Ctrl-C.")
+@click.option("--read-only", is_flag=True, help="Change nothing in the store.")
+@click.option("--allow-other", is_flag=True, help="Let other users in: they can be any agent.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="What a file operation may take, if the store is slow.",
+)
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="TCFS_LOG",
+    show_envvar=True,
+    help="Where to log.  [default: a file in ~/.local/state/tcfs]",
+)
+@click.option("-o", "fstab", metavar="OPTIONS", default="", help="The same, as fstab has them.")
+def mount(
+    store: str | None,
+    mountpoint: Path | None,
+    agent: str | None,
+    endpoint: str | None,
+    profile: str | None,
+    region: str | None,
+    foreground: bool,
+    read_only: bool,
+    allow_other: bool,
+    deadline: float,
+    log_file: Path | None,
+    fstab: str,
+) -> None:
+    """Mount a project, and return once it answers.
+
+    STORE is s3://bucket/project, file:///dir or a directory; without it, that of
+    ./.tracecraft.json or ~/.tracecraft/config.json, else a store on this host, named for the
+    current directory. MOUNTPOINT is /mnt/tracecraft, or ~/tracecraft where that cannot be made.
+    """
+    asked = Asked("tcfs mount", store, agent, endpoint, region, profile)
+    wish = parse_fstab(fstab, Wish(asked, read_only, allow_other, deadline, log_file))
+    settings = settings_of(wish.asked)
+    place = _mountpoint.resolve(mountpoint or _mountpoint.choose())
+    _check_apart(settings, place)
+    if wish.allow_other:
+        _mountpoint.check_others_allowed()
+    _mount(settings, place, wish, foreground=foreground)
+
+
+def _check_apart(settings: Settings, place: Path) -> None:
+    if not isinstance(settings.store, Local):
+        return
+    directory = _mountpoint.resolve(settings.store.directory)
+    if directory.is_relative_to(place) or place.is_relative_to(directory):
+        raise Failure(
+            f"{place} would hide the store {directory}, or lie in it;"
+            " give both, apart: tcfs mount STORE MOUNTPOINT"
+        )
+
+
+def _mount(settings: Settings, path: Path, wish: Wish, *, foreground: bool) -> None:
+    state = state_home(os.environ)
+    to_terminal = foreground and wish.log_file is None
+    log_file = (wish.log_file or state / f"{slug(path)}.log").absolute()
+    if not to_terminal:
+        _log.make(log_file)
+    hold = _record.take(path, state)
+    try:
+        place = _mountpoint.prepare(path)
+    except Failure:
+        hold.release()
+        raise
+    log = None if to_terminal else log_file
+
+    def body(ready: _daemon.Ready) -> None:
+        _log.to_terminal() if log is None else _log.to_file(log)
+        hold.write(_record_of(settings, path, log))
+        try:
+            _serve(settings, path, wish, ready)
+        finally:
+            if place.made:
+                with contextlib.suppress(OSError):  # somebody keeps something in it
+                    path.rmdir()
+            hold.release()
+
+    if foreground:
+        body(click.echo)
+    else:
+        click.echo(_daemon.detach(body, _main.as_failure, log_file))
+
+
+def _record_of(settings: Settings, path: Path, log: Path | None) -> _record.Record:
+    return _record.Record(
+        mountpoint=str(path),
+        pid=os.getpid(),
+        store=settings.store.url,
+        agent=settings.agent,
+        log=None if log is None else str(log),
+    )
+
+
+def _serve(settings: Settings, path: Path, wish: Wish, ready: _daemon.Ready) -> None:
+    # Not before here, which is after the fork: trio and obstore do not survive one.
+    from tcfs.cli import _open
+
+    def answering() -> None:
+        ready(announcement(settings, path))
+        _daemon.notify(f"READY=1\nMAINPID={os.getpid()}", os.environ)
+
+    _open.serve(settings, path, wish, ready=answering)
+
+
+def announcement(settings: Settings, path: Path) -> str:
+    """Return what a mount prints when it is there."""
+    text = f"mounted {settings.store.url} at {path} as agent {settings.agent}"
+    if isinstance(settings.store, Local):
+        text += "\nthis store is a directory of this host: it is not shared between hosts"
+    return text

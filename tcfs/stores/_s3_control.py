@@ -1,0 +1,142 @@
+"""The control path: what boto3 does because obstore cannot.
+
+Conditional deletes, buckets, multipart uploads, and everything about keys that obstore refuses to
+name. All functions block; they raise botocore's errors, which `_s3_errors` translates.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, final
+
+from tcfs.stores._base import Entry, ETag, Object
+from tcfs.stores._s3_account import Clients
+
+# Empty, `.` and `..` segments, and control characters: object_store's `Path::parse` raises on
+# these, and drops a slash at either end.
+_ODD: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
+
+
+def is_plain(key: str) -> bool:
+    """Tell whether obstore reads and writes exactly this key."""
+    return _ODD.search(key) is None
+
+
+def quoted(etag: ETag) -> str:
+    """Return an ETag as headers carry it."""
+    return f'"{etag}"'
+
+
+def unquoted(header: str | None) -> ETag:
+    """Return an ETag as we carry it."""
+    return ETag((header or "").removeprefix("W/").strip('"'))
+
+
+def nanoseconds(when: datetime) -> int:
+    """Return a time as nanoseconds since 1970."""
+    return int(when.timestamp()) * 1_000_000_000 + when.microsecond * 1000
+
+
+@final
+class Control:
+    """Requests through boto3; keys are those of the bucket."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._bucket = clients.account.bucket
+
+    def get(self, key: str, **how: str) -> Object:
+        """Return an object; `how` is what boto3 calls Range or IfNoneMatch."""
+        answer = self._clients.control().get_object(Bucket=self._bucket, Key=key, **how)
+        with answer["Body"] as body:
+            data: bytes = body.read()
+        return Object(data, unquoted(answer.get("ETag")), nanoseconds(answer["LastModified"]))
+
+    def head(self, key: str) -> Entry:
+        """Return what a listing would show."""
+        answer = self._clients.control().head_object(Bucket=self._bucket, Key=key)
+        modified = nanoseconds(answer["LastModified"])
+        return Entry(key, unquoted(answer.get("ETag")), answer["ContentLength"], modified)
+
+    def put(self, key: str, body: bytes, **how: str) -> ETag:
+        """Store an object; `how` is what boto3 calls IfMatch, IfNoneMatch or ContentType."""
+        answer = self._clients.control().put_object(Bucket=self._bucket, Key=key, Body=body, **how)
+        return unquoted(answer.get("ETag"))
+
+    def delete(self, key: str, **how: str) -> None:
+        """Remove an object; `how` is what boto3 calls IfMatch."""
+        self._clients.control().delete_object(Bucket=self._bucket, Key=key, **how)
+
+    def page(self, prefix: str, after: str | None, limit: int = 1000) -> list[Entry]:
+        """Return the first `limit` objects under `prefix`, or the next ones after `after`."""
+        position = {} if after is None else {"StartAfter": after}
+        answer = self._clients.control().list_objects_v2(
+            Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **position
+        )
+        return [_entry(found) for found in answer.get("Contents", ())]
+
+    def level(self, prefix: str) -> tuple[list[str], list[Entry]]:
+        """Return the prefixes, ending in `/`, and the objects one level below `prefix`."""
+        prefixes: list[str] = []
+        entries: list[Entry] = []
+        position: dict[str, Any] = {}
+        while True:
+            answer = self._clients.control().list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, Delimiter="/", **position
+            )
+            prefixes += [found["Prefix"] for found in answer.get("CommonPrefixes", ())]
+            entries += [_entry(found) for found in answer.get("Contents", ())]
+            if not answer.get("IsTruncated"):
+                return prefixes, entries
+            position = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def create_bucket(self) -> None:
+        """Make the bucket, private; one that is ours already is as good."""
+        client = self._clients.control()
+        region = client.meta.region_name
+        place = (
+            {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            # Services other than AWS know no locations, or refuse ours.
+            if self._clients.account.endpoint is None and region != "us-east-1"
+            else {}
+        )
+        try:
+            client.create_bucket(Bucket=self._bucket, **place)
+        except client.exceptions.BucketAlreadyOwnedByYou:
+            return
+        except client.exceptions.BucketAlreadyExists:
+            # Ours or another's: what it lets us do tells.
+            client.list_objects_v2(Bucket=self._bucket, MaxKeys=1)
+
+    def begin(self, key: str, **how: str) -> str:
+        """Begin a multipart upload and return its id."""
+        answer = self._clients.control().create_multipart_upload(
+            Bucket=self._bucket, Key=key, **how
+        )
+        return str(answer["UploadId"])
+
+    def part(self, key: str, upload: str, number: int, body: bytes) -> str:
+        """Store one part, numbered from 1, and return its ETag as the service wrote it."""
+        answer = self._clients.control().upload_part(
+            Bucket=self._bucket, Key=key, UploadId=upload, PartNumber=number, Body=body
+        )
+        return str(answer["ETag"])
+
+    def finish(self, key: str, upload: str, parts: Sequence[str]) -> ETag:
+        """Make the parts an object."""
+        named = [{"ETag": etag, "PartNumber": n} for n, etag in enumerate(parts, 1)]
+        answer = self._clients.control().complete_multipart_upload(
+            Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": named}
+        )
+        return unquoted(answer.get("ETag"))
+
+    def abort(self, key: str, upload: str) -> None:
+        """Throw the parts away."""
+        self._clients.control().abort_multipart_upload(
+            Bucket=self._bucket, Key=key, UploadId=upload
+        )
+
+
+def _entry(found: Any) -> Entry:
+    modified = nanoseconds(found["LastModified"])
+    return Entry(found["Key"], unquoted(found.get("ETag")), found["Size"], modified)

@@ -1,0 +1,113 @@
+"""One object at a time: through obstore where it can name the key, else through boto3.
+
+Keys are those of the bucket. All functions block, and raise what obstore and botocore raise.
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+import obstore
+from obstore.exceptions import NotModifiedError
+
+from tcfs.stores._base import Entry, ETag, NotModified, Object
+from tcfs.stores._s3_account import Clients
+from tcfs.stores._s3_control import Control, is_plain, nanoseconds, quoted, unquoted
+from tcfs.stores._s3_errors import of_botocore, of_obstore
+from tcfs.stores._s3_list import entry_of
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, PutMode
+
+_JSON: Final = "application/json"
+
+
+@final
+class Objects:
+    """Gets, puts and deletes."""
+
+    def __init__(self, clients: Clients, control: Control) -> None:
+        self._clients = clients
+        self._control = control
+
+    def get(self, key: str, etag: ETag | None) -> Object | NotModified:
+        """Return an object, or NotModified if it still has this ETag."""
+        if not is_plain(key):
+            return self._get_odd(key, etag)
+        options: GetOptions | None = None if etag is None else {"if_none_match": quoted(etag)}
+        try:
+            return self._fetch(key, options)
+        except NotModifiedError:
+            return NotModified()
+
+    def get_range(self, key: str, offset: int, length: int) -> Object:
+        """Return at most `length` bytes from `offset` on; none past the end."""
+        if length <= 0:
+            return self._nothing(key)
+        try:
+            if not is_plain(key):
+                return self._control.get(key, Range=f"bytes={offset}-{offset + length - 1}")
+            return self._fetch(key, {"range": (offset, offset + length)})
+        except Exception as error:
+            if 416 in (of_obstore(error).status, of_botocore(error).status):
+                return self._nothing(key)
+            raise
+
+    def head(self, key: str) -> Entry:
+        """Return what a listing would show."""
+        if not is_plain(key):
+            return self._control.head(key)
+        return entry_of(obstore.head(self._clients.reads(), key))
+
+    def put(self, key: str, body: bytes, *, if_absent: bool, if_match: ETag | None) -> ETag:
+        """Store an object."""
+        if not is_plain(key):
+            return self._put_odd(key, body, if_absent=if_absent, if_match=if_match)
+        mode: PutMode = "create" if if_absent else "overwrite"
+        if if_match is not None:
+            mode = {"e_tag": quoted(if_match)}
+        stored = obstore.put(
+            self._clients.writes(),
+            key,
+            body,
+            attributes={"Content-Type": _JSON} if key.endswith(".json") else None,
+            mode=mode,
+            use_multipart=False,
+        )
+        return unquoted(stored["e_tag"])
+
+    def delete(self, key: str) -> None:
+        """Remove an object, whatever it is."""
+        if is_plain(key):
+            obstore.delete(self._clients.writes(), key)
+        else:
+            self._control.delete(key)
+
+    def _fetch(self, key: str, options: "GetOptions | None") -> Object:
+        answer = obstore.get(self._clients.reads(), key, options=options)
+        meta = answer.meta
+        body = answer.bytes().to_bytes()
+        return Object(body, unquoted(meta["e_tag"]), nanoseconds(meta["last_modified"]))
+
+    def _nothing(self, key: str) -> Object:
+        entry = self.head(key)
+        return Object(b"", entry.etag, entry.modified)
+
+    def _get_odd(self, key: str, etag: ETag | None) -> Object | NotModified:
+        try:
+            return self._control.get(key, **({} if etag is None else {"IfNoneMatch": quoted(etag)}))
+        except Exception as error:
+            if of_botocore(error).status == 304:
+                return NotModified()
+            raise
+
+    def _put_odd(self, key: str, body: bytes, *, if_absent: bool, if_match: ETag | None) -> ETag:
+        how = content_type(key)
+        if if_absent:
+            how["IfNoneMatch"] = "*"
+        if if_match is not None:
+            how["IfMatch"] = quoted(if_match)
+        return self._control.put(key, body, **how)
+
+
+def content_type(key: str) -> dict[str, str]:
+    """Return boto3's argument for the type of an object, where we know it."""
+    return {"ContentType": _JSON} if key.endswith(".json") else {}

@@ -1,0 +1,259 @@
+"""Objects as files below a directory, which several processes on this host may share.
+
+A create links a complete, durable temporary file to the key's name; link(2) decides a race. A
+replace or a delete compares and acts under a lock on the key. So after a crash at any point there
+is the old object or the new one, and at most a temporary file, which a later start sweeps away.
+"""
+
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar, final
+
+import trio
+
+from tcfs.stores import _file_etag, _retry, _threads
+from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object
+from tcfs.stores._errors import AlreadyExists, NotFound, OutcomeUnknown, PreconditionFailed
+from tcfs.stores._file_disk import Disk
+from tcfs.stores._file_errors import translate
+from tcfs.stores._file_keys import encoded
+from tcfs.stores._file_walk import Walk
+from tcfs.stores._pages import Pages
+from tcfs.stores.deadline import remaining
+
+T = TypeVar("T")
+
+PAGE: Final = 1000
+
+CAPABILITIES: Final = Capabilities(
+    create=True, replace=True, delete=True, conditional_get=True, shared=False
+)
+
+
+@final
+class FileStore:
+    """A project in a local directory: the keys are the paths below `root`.
+
+    The directory is made by the first write. Nothing switches the fsyncs off.
+    """
+
+    def __init__(self, root: Path, *, capabilities: Capabilities = CAPABILITIES) -> None:
+        """Name the directory; nothing is touched yet."""
+        self.capabilities = capabilities
+        self._url: Final = root.absolute().as_uri()
+        self._disk: Final = Disk(os.fsencode(root.absolute()))
+        self._walk: Final = Walk(self._disk)
+        self._swept = False
+
+    @property
+    def url(self) -> str:
+        """Where this is, as a user would write it."""
+        return self._url
+
+    async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
+        """Return an object's newest version, or NotModified; raises as `Store.get` does."""
+        return await self._read(key, partial(self._get, encoded(key), if_none_match))
+
+    async def get_range(self, key: str, offset: int, length: int) -> Object:
+        """Return at most `length` bytes from `offset` on; raises as `Store.get_range` does."""
+        return await self._read(key, partial(self._get_range, encoded(key), offset, length))
+
+    async def head(self, key: str) -> Entry:
+        """Return what a listing would show; raises as `Store.head` does."""
+        entry = await self._read(key, partial(self._walk.entry, encoded(key)))
+        if entry is None:
+            raise NotFound(f"there is no object {key!r}")
+        return entry
+
+    async def put(
+        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+    ) -> ETag:
+        """Store an object whole and return its ETag; raises as `Store.put` does."""
+        path = encoded(key)
+        if if_absent:
+            return await self._write(key, partial(self._create, path, body))
+        return await self._write(key, partial(self._replace, path, body, if_match, remaining()))
+
+    async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
+        """Remove an object; raises as `Store.delete` does."""
+        await self._write(key, partial(self._delete, encoded(key), if_match, remaining()))
+
+    def list(
+        self, prefix: str, *, start_after: str | None = None
+    ) -> AsyncIterator[Sequence[Entry]]:
+        """Yield the objects under `prefix`, in pages; raises as `Store.list` does."""
+        after = None if start_after is None else _bytes(start_after)
+        found = self._walk.entries(_bytes(prefix), after)
+        return Pages(partial(self._read, prefix, lambda: list(islice(found, PAGE))))
+
+    async def list_dir(self, prefix: str) -> tuple[Sequence[str], Sequence[Entry]]:
+        """Return one level below `prefix`; raises as `Store.list_dir` does."""
+        return await self._read(prefix, partial(self._walk.level, _bytes(prefix)))
+
+    async def any_under(self, prefix: str) -> bool:
+        """Tell whether at least one key begins with `prefix`."""
+        return await self._read(prefix, partial(self._walk.any_under, _bytes(prefix)))
+
+    async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
+        """Store an object of any size from its parts; raises as `Store.put` does."""
+        path = encoded(key)
+        temporary = self._disk.temporary()
+        fd, name = await self._write(key, temporary.__enter__)
+        try:
+            async for part in parts:
+                await self._write(key, partial(_write_all, fd, part))
+            return await self._write(key, partial(self._keep, path, fd, name, None, remaining()))
+        finally:
+            with trio.CancelScope(shield=True):
+                await _threads.completed(partial(temporary.__exit__, None, None, None))
+
+    async def aclose(self) -> None:
+        """Let go of nothing: no descriptor outlives its operation."""
+
+    # What follows blocks, and runs in a worker thread.
+
+    def _get(self, key: bytes, if_none_match: ETag | None) -> Object | NotModified:
+        fd, found = self._disk.open_object(key)
+        try:
+            if found.st_size <= _file_etag.HASHED:
+                body = _read_all(fd)
+                etag = _file_etag.of_content(body)
+                unchanged = etag == if_none_match
+            else:
+                etag = _file_etag.of_large(fd, found)
+                unchanged = etag == if_none_match
+                body = b"" if unchanged else _read_all(fd)
+        finally:
+            os.close(fd)
+        return NotModified() if unchanged else Object(body, etag, found.st_mtime_ns)
+
+    def _get_range(self, key: bytes, offset: int, length: int) -> Object:
+        fd, found = self._disk.open_object(key)
+        try:
+            etag = _file_etag.of_open(fd, found)
+            body = _read_range(fd, offset, length)
+        finally:
+            os.close(fd)
+        return Object(body, etag, found.st_mtime_ns)
+
+    def _create(self, key: bytes, body: bytes) -> ETag:
+        taken = AlreadyExists(f"{key.decode()!r} exists already")
+        if self._etag(key) is not None:  # lost already; save the fsync
+            raise taken
+        self._sweep_once()
+        with self._disk.temporary() as (fd, name):
+            _write_all(fd, body)
+            etag = _seal(fd)
+            try:
+                self._disk.link(name, key)
+            except FileExistsError:
+                raise taken from None
+        self._settle(key)
+        return etag
+
+    def _replace(self, key: bytes, body: bytes, if_match: ETag | None, seconds: float) -> ETag:
+        if if_match is not None:
+            self._compare(key, if_match)  # lost already; save the fsync
+        self._sweep_once()
+        with self._disk.temporary() as (fd, name):
+            _write_all(fd, body)
+            return self._keep(key, fd, name, if_match, seconds)
+
+    def _keep(
+        self, key: bytes, fd: int, name: bytes, if_match: ETag | None, seconds: float
+    ) -> ETag:
+        etag = _seal(fd)
+        with self._disk.lock(key, seconds):
+            if if_match is not None:
+                self._compare(key, if_match)
+            self._disk.rename(name, key)
+        self._settle(key)
+        return etag
+
+    def _delete(self, key: bytes, if_match: ETag | None, seconds: float) -> None:
+        if if_match is not None:
+            self._compare(key, if_match)
+        elif self._etag(key) is None:
+            return
+        self._sweep_once()
+        with self._disk.lock(key, seconds):
+            if if_match is not None:
+                self._compare(key, if_match)
+            try:
+                self._disk.remove(key)
+            except FileNotFoundError:
+                return
+        self._settle(key)
+
+    def _compare(self, key: bytes, expected: ETag) -> None:
+        if self._etag(key) != expected:
+            raise PreconditionFailed(f"{key.decode()!r} is not the version this was based on")
+
+    def _etag(self, key: bytes) -> ETag | None:
+        try:
+            fd, found = self._disk.open_object(key)
+        except FileNotFoundError:
+            return None
+        try:
+            return _file_etag.of_open(fd, found)
+        finally:
+            os.close(fd)
+
+    def _settle(self, key: bytes) -> None:
+        try:
+            self._disk.sync_above(key)
+        except OSError as error:
+            # Everybody sees it; whether a power failure leaves it is another matter.
+            raise OutcomeUnknown(f"{key.decode()!r}: fsync failed: {error.strerror}") from error
+
+    def _sweep_once(self) -> None:
+        if not self._swept:
+            self._swept = True
+            self._disk.sweep()
+
+    async def _read(self, key: str, function: Callable[[], T]) -> T:
+        try:
+            return await _retry.bounded(partial(_threads.abandoned, function), self._url)
+        except OSError as error:
+            raise translate(error, key) from error
+
+    async def _write(self, key: str, function: Callable[[], T]) -> T:
+        try:
+            return await _threads.completed(function)
+        except OSError as error:
+            raise translate(error, key) from error
+
+
+def _bytes(prefix: str) -> bytes:
+    # Half a surrogate pair is in no key; nothing begins with it.
+    return prefix.encode("utf-8", "surrogatepass")
+
+
+def _seal(fd: int) -> ETag:
+    """Make a complete temporary file durable, and return the ETag of what it holds."""
+    found = os.fstat(fd)
+    large = found.st_size > _file_etag.HASHED
+    etag = _file_etag.mark_large(fd) if large else _file_etag.of_open(fd, found)
+    os.fsync(fd)
+    return etag
+
+
+def _write_all(fd: int, body: bytes) -> None:
+    left = memoryview(body)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _read_all(fd: int) -> bytes:
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        return file.readall()
+
+
+def _read_range(fd: int, offset: int, length: int) -> bytes:
+    body = bytearray()
+    while len(body) < length and (more := os.pread(fd, length - len(body), offset + len(body))):
+        body += more
+    return bytes(body)

@@ -1,0 +1,206 @@
+"""Objects in a bucket of an S3 service.
+
+obstore is the data path: it does the same requests in half the time and lets go of the GIL. boto3
+is the control path, for what obstore cannot do (`_s3_control`). Neither repeats a request by
+itself; `_retry` does.
+
+Two things a service may do differently, and no client can mend: SeaweedFS lists a directory's
+objects before its siblings whose names sort lower (`a/x` before `a-b`), so keys are in order
+within one directory only; and it takes `\\` in a key for `/`.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar, final
+
+from obstore.exceptions import BaseError
+
+from tcfs.stores import _retry, _threads
+from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object
+from tcfs.stores._errors import InvalidKey, NotFound, StoreError
+from tcfs.stores._pages import Pages
+from tcfs.stores._s3_account import REQUEST, Clients, account
+from tcfs.stores._s3_control import Control, quoted
+from tcfs.stores._s3_errors import Asked, of_botocore, of_obstore, translate
+from tcfs.stores._s3_list import Listing, Presence, level
+from tcfs.stores._s3_objects import Objects
+from tcfs.stores._s3_upload import upload
+
+T = TypeVar("T")
+
+MAX_KEY: Final = 1024  # bytes, the project's name included
+
+CAPABILITIES: Final = Capabilities(
+    create=True, replace=True, delete=True, conditional_get=True, shared=True
+)
+
+
+@final
+class S3Store:
+    """A project in a bucket: the keys under `<project>/`.
+
+    Making one asks the service nothing. `request_timeout` (seconds) is how long one request
+    may wait for its answer; keep it below the deadline of the operations.
+
+    Raises:
+        ValueError: the endpoint is no URL, or a key pair is incomplete.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        project: str,
+        *,
+        endpoint: str | None = None,
+        region: str | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        profile: str | None = None,
+        create_bucket: bool = False,
+        request_timeout: float = REQUEST,
+        capabilities: Capabilities = CAPABILITIES,
+    ) -> None:
+        """Name the bucket and who we are there; what is not given comes from AWS_* variables."""
+        self.capabilities = capabilities
+        self._bucket: Final = bucket
+        self._root: Final = f"{project.strip('/')}/" if project.strip("/") else ""
+        self._url: Final = f"s3://{bucket}/{self._root}".rstrip("/")
+        self._create_bucket: Final = create_bucket
+        self._clients: Final = Clients(
+            account(
+                bucket,
+                endpoint=endpoint,
+                region=region,
+                access_key=access_key,
+                secret_key=secret_key,
+                profile=profile,
+                timeout=request_timeout,
+            )
+        )
+        self._control: Final = Control(self._clients)
+        self._objects: Final = Objects(self._clients, self._control)
+        self._presence: Final = Presence(self._clients)
+
+    @property
+    def url(self) -> str:
+        """Where this is, as a user would write it."""
+        return self._url
+
+    async def ensure_bucket(self) -> None:
+        """Make the bucket if `create_bucket` was asked for; else see that it answers.
+
+        Raises:
+            Denied: it is not there, or not ours.
+            Unavailable
+        """
+        if self._create_bucket:
+            await self._write("", self._control.create_bucket)
+        else:
+            await self._read("", partial(self._control.page, self._root, None, 1))
+
+    async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
+        """Return an object's newest version, or NotModified; raises as `Store.get` does."""
+        full = self._full(key)
+        return await self._read(full, partial(self._objects.get, full, if_none_match))
+
+    async def get_range(self, key: str, offset: int, length: int) -> Object:
+        """Return at most `length` bytes from `offset` on; raises as `Store.get_range` does."""
+        full = self._full(key)
+        return await self._read(full, partial(self._objects.get_range, full, offset, length))
+
+    async def head(self, key: str) -> Entry:
+        """Return what a listing would show; raises as `Store.head` does."""
+        full = self._full(key)
+        return self._mine(await self._read(full, partial(self._objects.head, full)))
+
+    async def put(
+        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+    ) -> ETag:
+        """Store an object whole and return its ETag; raises as `Store.put` does."""
+        full = self._full(key)
+        attempt = partial(self._objects.put, full, body, if_absent=if_absent, if_match=if_match)
+        if if_absent or if_match is not None:
+            asked = Asked.CREATE if if_absent else Asked.REPLACE
+            return await _retry.once(self._attempt(full, asked, attempt), self._url)
+        return await self._write(full, attempt)
+
+    async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
+        """Remove an object; raises as `Store.delete` does."""
+        full = self._full(key)
+        if if_match is not None:
+            attempt = partial(self._control.delete, full, IfMatch=quoted(if_match))
+            await _retry.once(self._attempt(full, Asked.REPLACE, attempt), self._url)
+            return
+        try:
+            await self._write(full, partial(self._objects.delete, full))
+        except NotFound:
+            return
+
+    def list(
+        self, prefix: str, *, start_after: str | None = None
+    ) -> AsyncIterator[Sequence[Entry]]:
+        """Yield the objects under `prefix`, in pages; raises as `Store.list` does."""
+        full = self._root + prefix
+        after = None if start_after is None else self._root + start_after
+        return Pages(partial(self._page, Listing(self._clients, full, after), full))
+
+    async def list_dir(self, prefix: str) -> tuple[Sequence[str], Sequence[Entry]]:
+        """Return one level below `prefix`; raises as `Store.list_dir` does."""
+        full = self._root + prefix
+        names, entries = await self._read(full, partial(level, self._clients, full))
+        return names, [self._mine(entry) for entry in entries]
+
+    async def any_under(self, prefix: str) -> bool:
+        """Tell whether at least one key begins with `prefix`."""
+        full = self._root + prefix
+        return await self._read(full, partial(self._presence.any_under, full))
+
+    async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
+        """Store an object of any size from its parts; raises as `Store.put` does."""
+        full = self._full(key)
+        return await upload(
+            self._control, full, parts, partial(self._write, full), partial(self.put, key)
+        )
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        await _threads.completed(self._clients.close)
+
+    async def _page(self, listing: Listing, full: str) -> Sequence[Entry]:
+        return [self._mine(entry) for entry in await self._read(full, listing.page)]
+
+    def _full(self, key: str) -> str:
+        full = self._root + key
+        try:
+            size = len(full.encode())
+        except UnicodeEncodeError:
+            raise InvalidKey(f"a key is UTF-8 text; {key!r} is not") from None
+        if not key or size > MAX_KEY:
+            raise InvalidKey(f"a key has 1 to {MAX_KEY} bytes with the project's name: {key!r}")
+        return full
+
+    def _mine(self, entry: Entry) -> Entry:
+        return Entry(entry.key[len(self._root) :], entry.etag, entry.size, entry.modified)
+
+    async def _read(self, full: str, attempt: Callable[[], T]) -> T:
+        return await _retry.read(self._attempt(full, Asked.READ, attempt), self._url)
+
+    async def _write(self, full: str, attempt: Callable[[], T]) -> T:
+        return await _retry.write(self._attempt(full, Asked.WRITE, attempt), self._url)
+
+    def _attempt(
+        self, full: str, asked: Asked, attempt: Callable[[], T]
+    ) -> Callable[[], Awaitable[T]]:
+        return partial(_threads.abandoned, partial(self._translated, full, asked, attempt))
+
+    def _translated(self, full: str, asked: Asked, attempt: Callable[[], T]) -> T:
+        try:
+            return attempt()
+        except StoreError:
+            raise
+        except (BaseError, FileNotFoundError) as error:
+            answer = of_obstore(error)
+        except Exception as error:  # botocore's have no common base
+            answer = of_botocore(error)
+        # Without the cause: obstore quotes the answer's body, which may quote the signature.
+        raise translate(answer, asked, self._bucket, full[len(self._root) :]) from None

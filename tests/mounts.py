@@ -1,0 +1,145 @@
+"""Real mounts, made by the real command, and the shells that use them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Self, final
+
+from tests.servers import Account
+
+PATIENCE: Final = 30.0  # seconds for what must come about at all
+SOURCE: Final = Path(__file__).resolve().parents[1]
+
+
+def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait for a condition, and fail where it does not come about."""
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, f"waited {patience} s for {what}"
+        time.sleep(0.02)
+
+
+def credentials(account: Account) -> dict[str, str]:
+    """Return the environment that makes an account known, to us and to the reference."""
+    return {
+        "AWS_ACCESS_KEY_ID": account.access_key,
+        "AWS_SECRET_ACCESS_KEY": account.secret_key,
+        "AWS_DEFAULT_REGION": account.region,
+    }
+
+
+@final
+class Mount:
+    """A mount of `store` for `agent`, made by `tcfs mount`. Ends with `close`, whatever happened.
+
+    `endpoint` and `environment` are for a store on a server.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        store: str,
+        agent: str,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.path = home / f"mnt-{agent}"
+        self._log = home / f"mount-{agent}.log"
+        self._command = [
+            *(sys.executable, "-m", "tcfs.cli", "mount", store, str(self.path)),
+            *("--agent", agent, "--foreground", *options),
+        ]
+        inherited = {k: v for k, v in os.environ.items() if k != "TRACECRAFT_AGENT"}
+        self._environment = {
+            **inherited,
+            "HOME": str(home),
+            "XDG_STATE_HOME": str(home / "state"),
+            "PYTHONPATH": str(SOURCE),
+            **(environment or {}),
+        }
+        self.process: subprocess.Popen[bytes]
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Mount, and return once the mount answers."""
+        with self._log.open("ab") as output:
+            begin = output.tell()
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                cwd=self._log.parent,
+                start_new_session=True,
+            )
+
+        def answers() -> bool:
+            assert self.process.poll() is None, self.log
+            return b"mounted " in self._log.read_bytes()[begin:]
+
+        until(answers, "the mount")
+
+    @property
+    def log(self) -> str:
+        """What the mount said."""
+        return self._log.read_text()
+
+    def sh(
+        self, script: str, *, timeout: float = 60, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script in bash, in the mount."""
+        inherited = {k: v for k, v in os.environ.items() if k != "TRACECRAFT_AGENT"}
+        return subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.path,
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def out(self, script: str, **environment: str) -> str:
+        """Run a script that must succeed, and return what it printed."""
+        done = self.sh(script, **environment)
+        assert done.returncode == 0, (script, done.stdout, done.stderr, self.log)
+        return done.stdout
+
+    def errors(self) -> str:
+        """Return `.tcfs/errors`."""
+        return (self.path / ".tcfs" / "errors").read_text()
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End the mount, and wait for it to be gone."""
+        self.process.send_signal(how)
+        self.process.wait(PATIENCE)
+        if how is signal.SIGKILL:
+            self._unmount()
+
+    def close(self) -> None:
+        """End the mount if it is there; leave nothing mounted."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._unmount()
+
+    def _unmount(self) -> None:
+        mounted = Path("/proc/self/mounts").read_text()
+        if f" {self.path} fuse" in mounted:
+            command = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-uz"]
+            subprocess.run([*command, str(self.path)], check=True)
