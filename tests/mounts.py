@@ -116,6 +116,19 @@ class Mount:
         assert done.returncode == 0, (script, done.stdout, done.stderr, self.log)
         return done.stdout
 
+    def popen(self, script: str) -> subprocess.Popen[str]:
+        """Start a script in bash, in the mount; its output is read by `communicate`."""
+        inherited = {k: v for k, v in os.environ.items() if k != "TRACECRAFT_AGENT"}
+        return subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=self.path,
+            env=inherited,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def errors(self) -> str:
         """Return `.tcfs/errors`."""
         return (self.path / ".tcfs" / "errors").read_text()
@@ -143,3 +156,32 @@ class Mount:
         if f" {self.path} fuse" in mounted:
             command = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-uz"]
             subprocess.run([*command, str(self.path)], check=True)
+
+
+def is_reading(pid: int, name: str) -> bool:
+    """Tell whether a thread of a process is in a read of a file called `name`."""
+    try:
+        return any(_reads(pid, task, name) for task in os.listdir(f"/proc/{pid}/task"))
+    except (OSError, ValueError):
+        return False  # it is gone, or between two system calls
+
+
+def _reads(pid: int, task: str, name: str) -> bool:
+    # `syscall` is "<number> <arguments in hex>"; on x86-64, read is 0 and pread64 is 17.
+    fields = Path(f"/proc/{pid}/task/{task}/syscall").read_text().split()
+    if fields[0] not in ("0", "17"):
+        return False
+    return Path(f"/proc/{pid}/fd/{int(fields[1], 16)}").readlink().name == name
+
+
+def children(pid: int) -> list[int]:
+    """Return the children of a process; none when it is gone."""
+    try:
+        return [int(it) for it in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and its children: bash becomes what it runs, or starts it."""
+    return [pid, *children(pid)]

@@ -90,7 +90,7 @@ def unmount(path: Path, *, lazy: bool) -> None:
         names = ", ".join(users[:3]) + (", …" if len(users) > 3 else "")
         raise Failure(f"{path} is in use by {names}; leave it there, or use --lazy")
     text = done.stderr.strip().splitlines() or [f"{command[0]} ended with {done.returncode}"]
-    raise Failure(f"{path} was not unmounted: {text[-1]}; see who uses it, or use --lazy")
+    raise Failure(f"{path} was not unmounted: {text[-1]}; mend that, or as root run: umount {path}")
 
 
 def kind_of_mount(path: Path) -> str | None:

@@ -7,8 +7,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from tcfs.cli._places import state_home
 from tcfs.cli.config import Bucket, Local, Settings
 from tcfs.fuse import CannotMount, Identity, Options
 from tcfs.fuse import serve as serve_mount
+from tcfs.fuse.mountpoints import check_fuse
 from tcfs.project import Project
 from tcfs.stores import AlreadyExists, Denied, Store
 from tcfs.stores.deadline import within
@@ -67,19 +67,27 @@ async def _serve(settings: Settings, path: Path, wish: Wish, ready: Callable[[],
         config="".join(f"{line}\n" for line in settings.describe()),
         explain=identity.explain,
     )
+    with _told():
+        check_fuse()  # before the store hears of an agent that is not coming
     async with _project(settings) as project:
         if not wish.read_only:
             with within(wish.deadline):
                 await project.present()
         tree = root(project, info, refusals)
-        try:
+        with _told():
             await serve_mount(tree, options, identity=identity, refusals=refusals, ready=ready)
-        except CannotMount as error:
-            raise Failure(str(error)) from error
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except CannotMount as error:
+        raise Failure(str(error)) from error
 
 
 async def _overview(settings: Settings, as_json: bool) -> str:
-    with trio.fail_after(DEADLINE), within(DEADLINE):
+    with within(DEADLINE):
         async with _project(settings) as project:
             snapshot = await board.snapshot(project)
     return board.to_json(snapshot).decode() if as_json else board.render(snapshot)
@@ -120,7 +128,7 @@ async def _make_bucket(place: Local | Bucket) -> None:
         await _bucket(place, create=True).ensure_bucket()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _project(settings: Settings) -> AsyncIterator[Project]:
     store = _store(settings.store)
     host, state = socket.gethostname(), state_home(os.environ)

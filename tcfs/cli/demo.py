@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from tcfs.cli import _mountpoint
 from tcfs.cli._demo_shell import Running, Shell
 from tcfs.cli._failure import Failure
 
@@ -102,7 +103,7 @@ def _goes_on(shell: Shell, waiting: Running) -> None:
 @contextmanager
 def _two_mounts() -> Iterator[Sequence[Shell]]:
     with ExitStack() as stack:
-        base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tcfs-demo-"))).resolve()
+        base = stack.enter_context(_directory())
         shells = []
         for agent in AGENTS:
             place = base / "mnt" / agent
@@ -110,6 +111,17 @@ def _two_mounts() -> Iterator[Sequence[Shell]]:
             shells.append(Shell(agent, place))
             stack.callback(shells[-1].close)
         yield shells
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    base = _mountpoint.resolve(Path(tempfile.mkdtemp(prefix="tcfs-demo-")))
+    try:
+        yield base
+    finally:
+        # Not through a mount that would not go: removing what is in it is work for the project.
+        if not any(path.is_relative_to(base) for path, _ in _mountpoint.mounts()):
+            shutil.rmtree(base)
 
 
 @contextmanager
@@ -128,7 +140,8 @@ def _unmount(base: Path, place: Path) -> None:
     try:
         _tcfs(base, "umount", str(place))
     except Failure:
-        _tcfs(base, "umount", "--lazy", str(place))
+        with suppress(Failure):
+            _tcfs(base, "umount", "--lazy", str(place))
         raise
 
 

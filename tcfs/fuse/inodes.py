@@ -74,6 +74,11 @@ class Inodes:
         except KeyError:
             raise OSError(errno.ESTALE, "this file is no longer known; open it again") from None
 
+    def path(self, number: int) -> str:
+        """Return the path of a number, `?` for one that was forgotten."""
+        entry = self._entries.get(number)
+        return entry.node.path if entry else "?"
+
     def directory(self, number: int) -> Directory:
         """Return the node, which must be a directory; raises OSError."""
         node = self.node(number)
@@ -104,6 +109,11 @@ class Inodes:
         entry = self._entries.get(number)
         if entry:
             entry.size = size
+
+    def named(self, number: int) -> bool:
+        """Tell whether the number still stands for its path, or was removed while in use."""
+        node = self.node(number)
+        return self._numbers[node.kind].get(node.path) == number
 
     def removed(self, path: str) -> None:
         """A path was removed: what comes there next is another file, with another number."""

@@ -143,5 +143,6 @@ class Interrupts:
 
     async def _somebody(self) -> None:
         if not self._waits:
-            self._some = trio.Event()
+            if self._some.is_set():
+                self._some = trio.Event()
             await self._some.wait()

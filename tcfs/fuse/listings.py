@@ -95,6 +95,10 @@ class Listings:
     def __getitem__(self, fh: int) -> Listing:
         return self._open[fh]
 
+    def get(self, fh: int) -> Listing | None:
+        """Return an open directory, None for a number that is not in use."""
+        return self._open.get(fh)
+
     def add(self, listing: Listing) -> int:
         """Enter an open directory; return its number."""
         fh = next(self._fresh)

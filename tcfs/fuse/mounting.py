@@ -113,10 +113,10 @@ class _Mount:
         if self._ending:
             return
         self._ending = True
-        self._answers.deadline = trio.current_time() + ENDING
         operations = self._operations
+        operations.ends = self._answers.deadline = trio.current_time() + ENDING
         operations.interrupts.end()
-        with trio.CancelScope(deadline=self._answers.deadline):
+        with trio.CancelScope(deadline=operations.ends):
             # First, so that nothing new is opened; what is open goes on being served.
             try:
                 await detach(self._mountpoint)

@@ -61,6 +61,7 @@ class Operations(pyfuse3.Operations):
     ) -> None:
         super().__init__()
         self.limit = limit
+        self.ends = float("inf")  # when all must have been let go of, for a mount that ends
         self.identity = identity
         self.inodes = Inodes(root)
         self.files = OpenFiles(mountpoint)
@@ -271,16 +272,21 @@ class Operations(pyfuse3.Operations):
             data = await self.interrupts.read(file, off, size)
         else:
             data = await file.handle.read(off, size)
-        return data if len(data) <= size else data[:size]
+        # Of another type, or longer, it would fail past the guard and end the mount.
+        return bytes(data[:size])
 
     @guarded(places.by_file, on_handle=True)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         """Write to an open file."""
-        return await self.files[fh].write(off, buf)
+        taken = await self.files[fh].write(off, buf)
+        if not 0 <= taken <= len(buf):
+            raise ValueError(f"{taken} of {len(buf)} bytes were taken")
+        return taken
 
     async def flush(self, fh: int) -> None:
         """Take note of a close."""
-        if self.files[fh].flushed:  # plain reading costs nothing here
+        file = self.files.get(fh)
+        if file is not None and file.flushed:  # plain reading costs nothing here
             await self._flush(fh)
 
     @guarded(places.by_file, on_handle=True)
@@ -307,7 +313,8 @@ class Operations(pyfuse3.Operations):
             if file.unstored:
                 await file.store()
         finally:
-            with trio.CancelScope(deadline=trio.current_time() + self.limit, shield=True):
+            deadline = min(trio.current_time() + self.limit, self.ends)
+            with trio.CancelScope(deadline=deadline, shield=True):
                 await file.release()
 
     # Directories
@@ -349,11 +356,14 @@ class Operations(pyfuse3.Operations):
 
     async def end_file(self, fh: int) -> None:
         """Store and release an open file as if it had been closed: the mount is ending."""
-        file = self.files[fh]
         try:
             await self._finish(fh)
         except FUSEError as error:
-            _log.warning("%s was not stored: %s", file.path, os.strerror(error.errno))
+            _, path = places.by_file(self, fh)
+            _log.warning("%s was not stored: %s", path, os.strerror(error.errno))
+        except trio.Cancelled:
+            _log.error("%s was not stored before the mount had to end", places.by_file(self, fh)[1])
+            raise
 
     def _opened(
         self, handle: Handle, inode: int, path: str, caller: Caller, mode: OpenMode

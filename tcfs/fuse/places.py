@@ -1,4 +1,7 @@
-"""Who asked, and for which path, told from a request's arguments; for `.tcfs/errors`."""
+"""Who asked, and for which path, told from a request's arguments; for `.tcfs/errors`.
+
+None of these may fail: they are asked when a request has failed already.
+"""
 
 from typing import Protocol
 
@@ -22,26 +25,30 @@ class Tables(Protocol):
 
 def named(tables: Tables, inode: int, name: bytes, *rest: object) -> Where:
     """Tell it of a request for a name in a directory."""
-    path = tables.inodes.directory(inode).child(text(name))
+    path = f"{tables.inodes.path(inode).rstrip('/')}/{text(name)}"
     return tables.identity.acting(path, _pid(rest)), path
 
 
 def by_inode(tables: Tables, inode: int, *rest: object) -> Where:
     """Tell it of a request for an inode."""
-    path = tables.inodes.node(inode).path
+    path = tables.inodes.path(inode)
     return tables.identity.acting(path, _pid(rest)), path
 
 
 def by_file(tables: Tables, fh: int, *_: object) -> Where:
     """Tell it of a request on an open file: whoever opened it asks."""
-    file = tables.files[fh]
+    file = tables.files.get(fh)
+    if file is None:
+        return nowhere(tables)
     return tables.identity.acting(file.path, file.caller.pid), file.path
 
 
 def by_listing(tables: Tables, fh: int, *_: object) -> Where:
     """Tell it of a request on an open directory."""
-    path = tables.listings[fh].node.path
-    return tables.identity.acting(path, 0), path
+    listing = tables.listings.get(fh)
+    if listing is None:
+        return nowhere(tables)
+    return tables.identity.acting(listing.node.path, 0), listing.node.path
 
 
 def nowhere(tables: Tables, *_: object) -> Where:

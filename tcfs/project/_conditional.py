@@ -6,6 +6,7 @@ be the answer to our own success, whose first answer got lost.
 """
 
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Final, final
 
 from tcfs.project._documents import Documents
@@ -18,6 +19,7 @@ from tcfs.stores import (
     OutcomeUnknown,
     PreconditionFailed,
     Store,
+    StoreError,
     Unavailable,
 )
 from tcfs.stores.backoff import pauses
@@ -63,32 +65,37 @@ class Writer:
         """
         unanswered: Exception | None = None
         attempt = 0
-        async for _ in pauses():
-            attempt += 1
-            body = encode(attempt)
-            self._documents.forget(key)
-            try:
-                if base is None:
-                    etag = await self._store.put(key, body, if_absent=True)
+        async with aclosing(pauses()) as attempts:
+            async for _ in attempts:
+                attempt += 1
+                body = encode(attempt)
+                self._documents.forget(key)
+                try:
+                    if base is None:
+                        etag = await self._store.put(key, body, if_absent=True)
+                    else:
+                        etag = await self._store.put(key, body, if_match=base)
+                except _RETRIED as error:
+                    if isinstance(error, OutcomeUnknown):
+                        unanswered = error
+                except StoreError as error:
+                    if unanswered:
+                        raise _unknown(key, unanswered) from error
+                    raise
                 else:
-                    etag = await self._store.put(key, body, if_match=base)
-            except _RETRIED as error:
-                if isinstance(error, OutcomeUnknown):
-                    unanswered = error
-            else:
-                written = Object(body, etag, self._now())
-                self._documents.wrote(key, body, etag, written.modified)
-                return written
-            try:
-                current = await self._documents.read(key)
-            except Unavailable as error:
-                if unanswered:
-                    raise _unknown(key, unanswered) from error
-                raise
-            if current is not None and mine(current):
-                return current
-            if (current.etag if current else None) != base:
-                raise Lost(current, unanswered=unanswered is not None)
+                    written = Object(body, etag, self._now())
+                    self._documents.wrote(key, body, etag, written.modified)
+                    return written
+                try:
+                    current = await self._documents.read(key)
+                except StoreError as error:
+                    if unanswered:
+                        raise _unknown(key, unanswered) from error
+                    raise
+                if current is not None and mine(current):
+                    return current
+                if (current.etag if current else None) != base:
+                    raise Lost(current, unanswered=unanswered is not None)
         if unanswered:
             raise _unknown(key, unanswered)
         raise Unavailable(f"{key} could not be written before the deadline; try again")
@@ -103,25 +110,31 @@ class Writer:
             Unavailable, Denied, ReadOnly, Unsupported: not deleted.
         """
         unanswered: Exception | None = None
-        async for _ in pauses():
-            self._documents.forget(key)
-            try:
-                await self._store.delete(key, if_match=base)
-            except (PreconditionFailed, NotFound, Conflict, Unavailable) as error:
-                if isinstance(error, OutcomeUnknown):
-                    unanswered = error
-            else:
-                return
-            try:
-                current = await self._documents.read(key)
-            except Unavailable as error:
-                if unanswered:
-                    raise _unknown(key, unanswered) from error
-                raise
-            if current is None or not ours(current):
-                return
-            if current.etag != base:
-                raise Lost(current, unanswered=unanswered is not None)
+        async with aclosing(pauses()) as attempts:
+            async for _ in attempts:
+                self._documents.forget(key)
+                try:
+                    await self._store.delete(key, if_match=base)
+                except (PreconditionFailed, NotFound, Conflict, Unavailable) as error:
+                    if isinstance(error, OutcomeUnknown):
+                        unanswered = error
+                except StoreError as error:
+                    if unanswered:
+                        raise _unknown(key, unanswered) from error
+                    raise
+                else:
+                    self._documents.deleted(key)
+                    return
+                try:
+                    current = await self._documents.read(key)
+                except StoreError as error:
+                    if unanswered:
+                        raise _unknown(key, unanswered) from error
+                    raise
+                if current is None or not ours(current):
+                    return
+                if current.etag != base:
+                    raise Lost(current, unanswered=unanswered is not None)
         if unanswered:
             raise _unknown(key, unanswered)
         raise Unavailable(f"{key} could not be deleted before the deadline; try again")

@@ -43,7 +43,7 @@ class Documents:
         """
         seen = self._seen.get(key)
         asked = trio.current_time()
-        if seen is not None and asked - seen.asked <= max_age:
+        if seen is not None and max_age and asked - seen.asked <= max_age:
             return seen.object
         known = seen.object if seen else None
         try:
@@ -74,9 +74,20 @@ class Documents:
                 if answer is not None:
                     found[entry.key] = answer
 
+        errors: list[Exception] = []
+
+        async def guarded(scope: trio.CancelScope) -> None:
+            try:
+                await worker()
+            except Exception as error:  # as it is: a nursery would wrap it in a group
+                errors.append(error)
+                scope.cancel()
+
         async with trio.open_nursery() as nursery:
             for _ in range(AT_ONCE):
-                nursery.start_soon(worker)
+                nursery.start_soon(guarded, nursery.cancel_scope)
+        if errors:
+            raise errors[0]
         return found
 
     def known(self, entry: Entry) -> Object | None:
@@ -88,6 +99,13 @@ class Documents:
     def wrote(self, key: str, body: bytes, etag: ETag, modified: int) -> None:
         """Take note of a write of ours that surely happened, and when it was sent at the latest."""
         self._remember(key, Object(body, etag, modified), trio.current_time())
+
+    def deleted(self, key: str) -> None:
+        """Take note of a delete of ours that surely happened.
+
+        A read that began before it and is answered after it changes nothing then.
+        """
+        self._remember(key, None, trio.current_time())
 
     def forget(self, key: str) -> None:
         """Take note that the object may have changed."""

@@ -10,12 +10,15 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from types import TracebackType
+from typing import Final, Self, final
 
 import orjson
 
+from tcfs.project.errors import Refused
 from tcfs.wire.ids import AgentId, StepId
 
 PATIENCE: Final = 600  # seconds after the last attempt, for a request that arrives late
@@ -47,8 +50,10 @@ class Journal:
         """Use `root`, a directory of this store and project alone, for the mount `mount`."""
         self._root = root
         self._home = root / mount
-        self._home.mkdir(parents=True, mode=0o700, exist_ok=True)
-        self._lock = _locked(self._home)
+        root.mkdir(parents=True, mode=0o700, exist_ok=True)
+        with _alone(root):  # or a mount that starts now takes over what is not locked yet
+            self._home.mkdir(mode=0o700, exist_ok=True)
+            self._lock = _locked(self._home)
         self._doubted: dict[str, _Doubt] = {}
 
     def enter(self, entry: Entry) -> None:
@@ -86,24 +91,37 @@ class Journal:
 
     def inherit(self) -> None:
         """Take over what mounts of this host left that are no more."""
-        for home in self._root.iterdir():
-            if home == self._home or not home.is_dir():
-                continue
-            lock = _locked(home)
-            if lock is None:
-                continue  # that mount lives
-            for entry in _entries(home):
-                self.enter(entry)
-                self.doubt(entry)
-            shutil.rmtree(home)
-            os.close(lock)
+        with _alone(self._root):
+            for home in self._root.iterdir():
+                if home == self._home or not home.is_dir():
+                    continue
+                lock = _locked(home)
+                if lock is None:
+                    continue  # that mount lives
+                for entry in _entries(home):
+                    self.enter(entry)
+                    self.doubt(entry)
+                shutil.rmtree(home)
+                os.close(lock)
 
     def close(self) -> None:
         """Let go; what is still entered is for the next mount to undo."""
-        if not any(_entries(self._home)):
-            shutil.rmtree(self._home)
+        with _alone(self._root):
+            if not any(_entries(self._home)):
+                shutil.rmtree(self._home)
         if self._lock is not None:
             os.close(self._lock)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Be the only mount of this host that makes, takes over or removes a directory in `root`."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(home: Path) -> int | None:
@@ -114,6 +132,48 @@ def _locked(home: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+@final
+class Untold:
+    """The writes of one act that nobody has been told of yet.
+
+    At the end of the block they are struck out, if it succeeds or ends in a refusal (nothing of
+    them is there then, or it holds nothing). Whatever else ends it leaves them to be undone:
+    an error, and being cancelled as well, since a write may be there by then.
+    """
+
+    __slots__ = ("_entries", "_journal")
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._entries: list[Entry] = []
+
+    def enter(self, entry: Entry) -> None:
+        """Enter a write before it is sent."""
+        self._journal.enter(entry)
+        self._entries.append(entry)
+
+    def strike(self) -> None:
+        """Strike out what was entered: surely nothing of it was written."""
+        self._journal.strike(*(entry.nonce for entry in self._entries))
+        self._entries.clear()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Strike out, or leave to be undone."""
+        if error is None or isinstance(error, Refused):
+            self.strike()
+        else:
+            self._journal.doubt(*self._entries)
 
 
 def _entries(home: Path) -> Iterator[Entry]:

@@ -10,6 +10,7 @@ from typing import Final, Self, final
 import trio
 
 import tcfs
+from tcfs.project._apart import start_apart
 from tcfs.project._clock import Clock
 from tcfs.project._conditional import Writer
 from tcfs.project._documents import Documents
@@ -87,7 +88,7 @@ class Project:
             async with trio.open_nursery() as background:
                 async with trio.open_nursery() as work:
                     project = cls(store, agent, host, journal, mount, background, work)
-                    background.start_soon(project.steps.catch_up)
+                    start_apart(background, project.steps.catch_up)
                     yield project
                 await project._sign_off()
                 background.cancel_scope.cancel()
@@ -102,7 +103,7 @@ class Project:
         Raises what a put raises.
         """
         await self.agents.register(self.agent)
-        self._background.start_soon(self._beat)
+        start_apart(self._background, self._beat)
 
     def acted(self, agent: AgentId) -> None:
         """Take note that an agent wrote through this mount."""
@@ -110,7 +111,7 @@ class Project:
 
     def later(self, act: Callable[[], Awaitable[object]]) -> None:
         """Do something that nobody waits for, within a deadline; before the project closes."""
-        self._work.start_soon(self._do_later, act)
+        start_apart(self._work, self._do_later, act)
 
     async def _do_later(self, act: Callable[[], Awaitable[object]]) -> None:
         try:

@@ -119,16 +119,34 @@ class Agents:
 
         Raises what a put raises.
         """
-        for agent, document in list(self._ours.items()):
-            step = working_on.get(agent)
-            await self._put(agent, replace(document, step=step, heartbeat=self._clock.iso()))
+        for agent in list(self._ours):
+            alive = replace(
+                await self._current(agent),
+                status="active",
+                step=working_on.get(agent),
+                heartbeat=self._clock.iso(),
+                host=self._host,
+                mount=self._mount,
+                tcfs=self._version,
+            )
+            await self._put(agent, alive)
 
     async def sign_off(self) -> None:
         """Say that the agents that this mount registered are offline."""
-        for agent, document in list(self._ours.items()):
-            offline = replace(document, status="offline", step=None, heartbeat=self._clock.iso())
-            await self._put(agent, offline)
+        for agent in list(self._ours):
+            now = await self._current(agent)
+            if now.mount == self._mount:  # else another mount speaks for it by now
+                offline = replace(now, status="offline", step=None, heartbeat=self._clock.iso())
+                await self._put(agent, offline)
         self._ours.clear()
+
+    async def _current(self, agent: AgentId) -> Agent:
+        """Return an agent's document as it is: others describe it as well."""
+        found = await self._documents.read(keys.agent(agent))
+        try:
+            return Agent.parse(found.body) if found else self._ours[agent]
+        except Malformed:
+            return self._ours[agent]
 
     async def _put(self, agent: AgentId, document: Agent) -> None:
         self._ours[agent] = document

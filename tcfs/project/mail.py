@@ -111,8 +111,12 @@ class Mail:
     async def letter(self, box: Mailbox, name: str) -> Letter:
         """Return one message by the leaf of its key, without `.json`; raises Missing."""
         key = f"{keys.mail(box)}{name}.json"
+        if not keys.is_leaf(name):
+            raise Missing(f"messages/{box} has no message {name}")
         found = await self._documents.read(key, max_age=3600.0)  # a message never changes
-        if found is None or not keys.is_leaf(name):
+        if found is None:  # that nobody had sent it a while ago does not say it is not there
+            found = await self._documents.read(key)
+        if found is None:
             raise Missing(f"messages/{box} has no message {name}")
         message = _parse(key, found.body)
         entry = Entry(key, found.etag, len(found.body), found.modified)
@@ -121,8 +125,9 @@ class Mail:
     async def delete(self, box: Mailbox, name: str) -> None:
         """Remove one message; one that is not there is removed already."""
         key = f"{keys.mail(box)}{name}.json"
-        await self._store.delete(key)
         self._documents.forget(key)
+        await self._store.delete(key)
+        self._documents.deleted(key)
 
     async def letters(self, box: Mailbox, entries: Sequence[Entry]) -> Sequence[Letter]:
         """Return the messages of objects that `entries` just showed."""

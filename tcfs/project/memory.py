@@ -152,6 +152,8 @@ class Memory:
         """
         async with self._alone.hold(name):
             found = await self._documents.read(keys.memory(name), max_age=HURRY)
+            if found is not None and not content:
+                return  # made by somebody else just now, and nothing to add
             while True:
                 before = MemoryValue.parse(found.body) if found else None
                 joined = (value_of(found).content if found else b"") + content
@@ -175,7 +177,7 @@ class Memory:
         async with self._alone.hold(name):
             self._documents.forget(keys.memory(name))
             await self._store.delete(keys.memory(name))
-            self._documents.forget(keys.memory(name))
+            self._documents.deleted(keys.memory(name))
 
     async def _known(self, name: str, *, max_age: float) -> MemoryValue | None:
         found = await self._documents.read(keys.memory(name), max_age=max_age)

@@ -30,6 +30,19 @@ def encoded(key: str) -> bytes:
     return path
 
 
+def begun(prefix: str) -> bytes | None:
+    """Return a prefix of keys as that of paths; None if no key can begin so."""
+    try:
+        path = prefix.encode()
+    except UnicodeEncodeError:
+        return None
+    above = path.split(b"/")[:-1]
+    # Not a matter of taste: `../` would lead out of the store.
+    if b"" in above or b"." in above or b".." in above or b"\0" in path:
+        return None
+    return None if above[:1] == [PRIVATE] else path
+
+
 def decoded(path: bytes) -> str | None:
     """Return the key of a relative path; None if it is no text, so no key of ours."""
     try:

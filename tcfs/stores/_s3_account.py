@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from obstore.store import S3Store as Data
 
+from tcfs.stores._errors import Denied
+
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Credential
 
@@ -76,7 +78,9 @@ class Account:
         )
         session = _session(self.profile, self.access_key, self.secret_key, self.token)
         region = self.region or session.region_name or "us-east-1"
-        return session.client("s3", endpoint_url=self.endpoint, region_name=region, config=config)
+        client = session.client("s3", endpoint_url=self.endpoint, region_name=region, config=config)
+        client.meta.events.register_last("before-parameter-build.s3", _stay)
+        return client
 
     def _credentials(self) -> "Callable[[], S3Credential]":
         if self.access_key and self.secret_key:
@@ -89,7 +93,13 @@ class Account:
             return lambda: given
         from obstore.auth.boto3 import Boto3CredentialProvider
 
-        return Boto3CredentialProvider(_session(self.profile), ttl=_CREDENTIALS_LAST)
+        try:
+            return Boto3CredentialProvider(_session(self.profile), ttl=_CREDENTIALS_LAST)
+        except ValueError:  # the chain came to its end
+            raise Denied(
+                f"no credentials for bucket {self.bucket}; set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or name a profile, and check the credentials' file"
+            ) from None
 
 
 def account(
@@ -113,8 +123,9 @@ def account(
     token = None
     if not access_key and not profile and not env("AWS_PROFILE"):
         # boto3's chain would begin with these, too; so it need not be imported.
-        access_key, secret_key = env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
-        token = env("AWS_SESSION_TOKEN") if access_key and secret_key else None
+        key, secret = env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY")
+        if key and secret:
+            access_key, secret_key, token = key, secret, env("AWS_SESSION_TOKEN")
     endpoint = endpoint or env("AWS_ENDPOINT_URL_S3") or env("AWS_ENDPOINT_URL") or None
     if endpoint:
         parts = urlsplit(endpoint)
@@ -154,6 +165,12 @@ def _session(
     )
 
 
+def _stay(context: dict[str, Any], **_: object) -> None:
+    # Marked as redirected, a request is not sent on to another region behind our back, with a
+    # second attempt at what may have a condition; obstore would not follow, either.
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text) if text[:1].isdigit() else parsedate_to_datetime(text)
 
@@ -189,6 +206,12 @@ class Clients:
             with self._lock:
                 self._control = self._control or self.account.client()
         return self._control
+
+    def prepare(self) -> None:
+        """Make all three."""
+        self.reads()
+        self.writes()
+        self.control()
 
     def close(self) -> None:
         """Close the connections."""

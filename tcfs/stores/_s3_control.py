@@ -37,6 +37,12 @@ def nanoseconds(when: datetime) -> int:
     return int(when.timestamp()) * 1_000_000_000 + when.microsecond * 1000
 
 
+Position = dict[str, str]
+"""Where a page begins: what boto3 calls StartAfter or ContinuationToken, or nothing."""
+
+Page = tuple[list[Entry], Position | None]
+
+
 @final
 class Control:
     """Requests through boto3; keys are those of the bucket."""
@@ -67,28 +73,26 @@ class Control:
         """Remove an object; `how` is what boto3 calls IfMatch."""
         self._clients.control().delete_object(Bucket=self._bucket, Key=key, **how)
 
-    def page(self, prefix: str, after: str | None, limit: int = 1000) -> list[Entry]:
-        """Return the first `limit` objects under `prefix`, or the next ones after `after`."""
-        position = {} if after is None else {"StartAfter": after}
+    def page(self, prefix: str, position: Position, limit: int = 1000) -> Page:
+        """Return at most `limit` objects under `prefix`, and where the next ones begin."""
         answer = self._clients.control().list_objects_v2(
             Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **position
         )
-        return [_entry(found) for found in answer.get("Contents", ())]
+        return [_entry(found) for found in answer.get("Contents", ())], _next(answer)
 
     def level(self, prefix: str) -> tuple[list[str], list[Entry]]:
         """Return the prefixes, ending in `/`, and the objects one level below `prefix`."""
         prefixes: list[str] = []
         entries: list[Entry] = []
-        position: dict[str, Any] = {}
-        while True:
+        position: Position | None = {}
+        while position is not None:
             answer = self._clients.control().list_objects_v2(
                 Bucket=self._bucket, Prefix=prefix, Delimiter="/", **position
             )
             prefixes += [found["Prefix"] for found in answer.get("CommonPrefixes", ())]
             entries += [_entry(found) for found in answer.get("Contents", ())]
-            if not answer.get("IsTruncated"):
-                return prefixes, entries
-            position = {"ContinuationToken": answer["NextContinuationToken"]}
+            position = _next(answer)
+        return prefixes, entries
 
     def create_bucket(self) -> None:
         """Make the bucket, private; one that is ours already is as good."""
@@ -135,6 +139,12 @@ class Control:
         self._clients.control().abort_multipart_upload(
             Bucket=self._bucket, Key=key, UploadId=upload
         )
+
+
+def _next(answer: Any) -> Position | None:
+    if not answer.get("IsTruncated"):
+        return None
+    return {"ContinuationToken": answer["NextContinuationToken"]}
 
 
 def _entry(found: Any) -> Entry:

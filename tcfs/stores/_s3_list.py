@@ -3,7 +3,8 @@
 obstore takes a prefix for a directory, raises for a whole listing when one key has a form it
 cannot parse, shows the markers `dir/` that consoles make as an object `dir`, and reads control
 characters that were not percent-encoded as U+FFFD. A page that may hold any of these is asked for
-again through boto3, four to six times slower, and so is the rest of that listing.
+again through boto3, four times slower, and so is the rest of that listing. (A marker that has
+content looks like any object; none of the consoles known to us makes such.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from obstore.exceptions import InvalidPathError
 
 from tcfs.stores._base import Entry
 from tcfs.stores._s3_account import Clients
-from tcfs.stores._s3_control import Control, is_plain, nanoseconds, unquoted
+from tcfs.stores._s3_control import Control, Position, is_plain, nanoseconds, unquoted
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -32,6 +33,7 @@ class Listing:
         self._prefix = prefix
         self._after = after
         self._by_obstore = _is_directory(prefix) and (after is None or is_plain(after))
+        self._position = _after(after)
         self._pages: Iterator[Sequence[ObjectMeta]] | None = None
 
     def page(self) -> list[Entry]:
@@ -44,7 +46,11 @@ class Listing:
             if page is not None:
                 return page
             self._by_obstore = False
-        return self._advance(Control(self._clients).page(self._prefix, self._after, PAGE))
+            self._position = _after(self._after)
+        if self._position is None:
+            return []
+        page, self._position = Control(self._clients).page(self._prefix, self._position, PAGE)
+        return page
 
     def _from_obstore(self) -> list[Entry] | None:
         if self._pages is None:
@@ -62,9 +68,8 @@ class Listing:
             self._pages = None  # a stream that failed yields no more: begin after the last page
             raise
         page = [entry_of(meta) for meta in found]
-        return self._advance(page) if _is_true(page, self._prefix) else None
-
-    def _advance(self, page: list[Entry]) -> list[Entry]:
+        if not _is_true(page, self._prefix):
+            return None
         if page:
             self._after = page[-1].key
         return page
@@ -118,13 +123,18 @@ class Presence:
             if len(first) == _CROWD and len(self._crowded) < 1000:
                 self._crowded.add(prefix)
             return bool(first)
-        return bool(Control(self._clients).page(prefix, None, 1))
+        page, _ = Control(self._clients).page(prefix, {}, 1)
+        return bool(page)
 
 
 def entry_of(meta: "ObjectMeta") -> Entry:
     """Return what obstore says of an object."""
     modified = nanoseconds(meta["last_modified"])
     return Entry(meta["path"], unquoted(meta["e_tag"]), meta["size"], modified)
+
+
+def _after(key: str | None) -> Position | None:
+    return {} if key is None else {"StartAfter": key}
 
 
 def _is_directory(prefix: str) -> bool:

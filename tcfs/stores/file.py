@@ -19,7 +19,7 @@ from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object
 from tcfs.stores._errors import AlreadyExists, NotFound, OutcomeUnknown, PreconditionFailed
 from tcfs.stores._file_disk import Disk
 from tcfs.stores._file_errors import translate
-from tcfs.stores._file_keys import encoded
+from tcfs.stores._file_keys import begun, encoded
 from tcfs.stores._file_walk import Walk
 from tcfs.stores._pages import Pages
 from tcfs.stores.deadline import remaining
@@ -85,17 +85,22 @@ class FileStore:
         self, prefix: str, *, start_after: str | None = None
     ) -> AsyncIterator[Sequence[Entry]]:
         """Yield the objects under `prefix`, in pages; raises as `Store.list` does."""
-        after = None if start_after is None else _bytes(start_after)
-        found = self._walk.entries(_bytes(prefix), after)
+        begin = begun(prefix)
+        after = None if start_after is None else start_after.encode("utf-8", "surrogatepass")
+        found = iter(()) if begin is None else self._walk.entries(begin, after)
         return Pages(partial(self._read, prefix, lambda: list(islice(found, PAGE))))
 
     async def list_dir(self, prefix: str) -> tuple[Sequence[str], Sequence[Entry]]:
         """Return one level below `prefix`; raises as `Store.list_dir` does."""
-        return await self._read(prefix, partial(self._walk.level, _bytes(prefix)))
+        begin = begun(prefix)
+        if begin is None:
+            return [], []
+        return await self._read(prefix, partial(self._walk.level, begin))
 
     async def any_under(self, prefix: str) -> bool:
         """Tell whether at least one key begins with `prefix`."""
-        return await self._read(prefix, partial(self._walk.any_under, _bytes(prefix)))
+        begin = begun(prefix)
+        return begin is not None and await self._read(prefix, partial(self._walk.any_under, begin))
 
     async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
         """Store an object of any size from its parts; raises as `Store.put` does."""
@@ -225,11 +230,6 @@ class FileStore:
             return await _threads.completed(function)
         except OSError as error:
             raise translate(error, key) from error
-
-
-def _bytes(prefix: str) -> bytes:
-    # Half a surrogate pair is in no key; nothing begins with it.
-    return prefix.encode("utf-8", "surrogatepass")
 
 
 def _seal(fd: int) -> ETag:

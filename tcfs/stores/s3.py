@@ -96,7 +96,17 @@ class S3Store:
         if self._create_bucket:
             await self._write("", self._control.create_bucket)
         else:
-            await self._read("", partial(self._control.page, self._root, None, 1))
+            await self._read("", partial(self._control.page, self._root, {}, 1))
+
+    async def prepare(self) -> None:
+        """Make the clients now, in the 0.3 s that importing boto3 takes; asks the service nothing.
+
+        Else the first conditional delete waits for that, in the time its operation has.
+
+        Raises:
+            Denied: there are no credentials.
+        """
+        await self._read("", self._clients.prepare)
 
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object's newest version, or NotModified; raises as `Store.get` does."""

@@ -82,8 +82,8 @@ class OpenMode:
 class Node(ABC):
     """One path. `path` begins with `/` and is as the user wrote it; `keep` is for the kernel.
 
-    `listed` is what a listing that made this node knows of its attributes, good for that listing
-    only; None: ask `attributes`.
+    `listed` is what a listing or look-up that made this node knows of its attributes, good for its
+    answer only; None: ask `attributes`.
     """
 
     __slots__ = ("listed", "path")
@@ -215,7 +215,8 @@ class Handle:
     `write` may store at once (tree.md: the first write, if it ends in a newline); `commit` stores
     what is not yet stored and is called when the opener lets go; it may be called again, and does
     nothing then. `discard` is called instead when the opener was killed by a signal. `release` is
-    last and must not raise.
+    last and must not raise. A handle that was opened only to be read is committed at every close
+    of a duplicate, whoever's: that is when `unread` is marked read.
     """
 
     __slots__ = ()

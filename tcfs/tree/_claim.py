@@ -7,8 +7,9 @@ import trio
 from tcfs.project import WALK, together
 from tcfs.project.errors import Held, Invalid, NotHolder
 from tcfs.project.steps import Tenure
+from tcfs.stores import StoreError
 from tcfs.tree._base import Attributes, Caller, Directory, File, Handle, Node, OpenMode
-from tcfs.tree._text import Addition, Snapshot, Text
+from tcfs.tree._text import Addition, Snapshot, Text, is_line
 from tcfs.tree._view import View
 from tcfs.wire.documents import State
 from tcfs.wire.ids import AgentId, StepId
@@ -122,7 +123,7 @@ class NewClaim(Handle):
         check_note_size(len(self._note) + len(data))
         self._note += data
         self._writes += 1
-        if self._writes == 1 and data.endswith(b"\n"):
+        if self._writes == 1 and is_line(data):
             await self.commit()
         return len(data)
 
@@ -139,13 +140,15 @@ class NewClaim(Handle):
         agent = AgentId(self._tenure.claim.agent)
         added, self._stored = note[self._stored :], len(note)
         if self._begun:
-            await steps.annotate(self._tenure.step, agent, _note(added))
-            return
-        self._begun = True
-        impostor, _ = await together(
-            lambda: is_other_agent(self._view, agent, text),
-            lambda: steps.begin(self._tenure, text or None),
-        )
+            impostor = await is_other_agent(self._view, agent, text)
+            if not impostor:
+                await steps.annotate(self._tenure.step, agent, _note(added))
+        else:
+            self._begun = True
+            impostor, _ = await together(
+                lambda: is_other_agent(self._view, agent, text),
+                lambda: steps.begin(self._tenure, text or None),
+            )
         if impostor:
             await steps.give_back(self._tenure.step, agent)
             raise NotHolder(
@@ -183,7 +186,10 @@ async def claim_at_once(view: View, step: StepId, caller: Caller, note: str | No
 async def is_other_agent(view: View, agent: AgentId, note: str) -> bool:
     """Tell whether a note is exactly the id of another agent that is registered."""
     name = note.strip()
-    return name != agent and await view.project.agents.is_registered(name)
+    try:
+        return name != agent and await view.project.agents.is_registered(name)
+    except StoreError:
+        return False  # the claim is won, and a won claim is not reported lost
 
 
 def check_note_size(size: int) -> None:

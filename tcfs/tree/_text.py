@@ -1,10 +1,13 @@
 """Files that are text: read whole when they are opened, or gathered and stored as one document."""
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
-from tcfs.project.errors import NotAllowed, ViewOnly
+from tcfs.project.errors import NotAllowed, Refused, ViewOnly
 from tcfs.tree._base import FRESH, Attributes, Caller, File, Handle, Keep, OpenMode
+
+NEVER: Final = 1 << 62  # bytes: a size that no limit lets pass
+LINE: Final = 1 << 16  # bytes: `echo` writes less at once, and what copies a file writes more
 
 
 @final
@@ -123,22 +126,29 @@ class Draft(Handle):
     async def write(self, offset: int, data: bytes) -> int:
         """Put `data` at `offset`, filling a gap with NULs as any file does."""
         end = offset + len(data)
-        self._limit(end)
+        self._check(end)
         if offset > len(self._content):
             self._content.extend(bytes(offset - len(self._content)))
         self._content[offset:end] = data
         self._dirty = True
         self._writes += 1
-        if self._writes == 1 and data.endswith(b"\n"):
+        if self._writes == 1 and is_line(data):
             await self.commit()
         return len(data)
 
     async def truncate(self, size: int) -> None:
         """Cut or extend what is gathered."""
-        self._limit(size)
+        self._check(size)
         del self._content[size:]
         self._content.extend(bytes(size - len(self._content)))
         self._dirty = True
+
+    def _check(self, size: int) -> None:
+        try:
+            self._limit(size)
+        except Refused:
+            self._dirty = False  # half of it is not what was meant
+            raise
 
     def size(self) -> int | None:
         """Return how much is gathered."""
@@ -166,7 +176,9 @@ class Addition(Handle):
     Offsets mean nothing here: what is written comes after whatever is there by then.
     """
 
-    __slots__ = ("_add", "_at_once", "_before", "_limit", "_text", "_writes")
+    __slots__ = (
+        "_add", "_at_once", "_before", "_created", "_limit", "_taken", "_text", "_writes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -175,16 +187,20 @@ class Addition(Handle):
         *,
         before: bytes = b"",
         at_once: bool = True,
+        created: bool = False,
     ) -> None:
         """Add to `before`, which is for those who read as well.
 
-        `at_once` is whether a first write that ends in a newline is added without waiting.
+        `at_once` is whether a first write that ends in a newline is added without waiting;
+        `created` whether the document is to be there even if nothing is written (`: >> new`).
         """
         self._before = before
         self._add = add
         self._limit = limit
         self._at_once = at_once
+        self._created = created
         self._text = bytearray()
+        self._taken = 0  # bytes, added or not
         self._writes = 0
 
     async def read(self, offset: int, size: int) -> bytes:
@@ -193,10 +209,16 @@ class Addition(Handle):
 
     async def write(self, offset: int, data: bytes) -> int:
         """Gather `data`."""
-        self._limit(len(self._text) + len(data))
+        try:
+            self._limit(self._taken + len(data))
+        except Refused:
+            self._text.clear()  # half of it is not what was meant
+            self._taken = NEVER
+            raise
         self._text += data
+        self._taken += len(data)
         self._writes += 1
-        if self._at_once and self._writes == 1 and data.endswith(b"\n"):
+        if self._at_once and self._writes == 1 and is_line(data):
             await self.commit()
         return len(data)
 
@@ -205,7 +227,8 @@ class Addition(Handle):
 
     async def commit(self) -> None:
         """Add what is gathered."""
-        if self._text:
+        if self._text or self._created:
+            self._created = False
             text, self._text = bytes(self._text), bytearray()
             await self._add(text)
 
@@ -216,4 +239,10 @@ class Addition(Handle):
 
     def discard(self) -> None:
         """Forget what is not added."""
+        self._created = False
         self._text.clear()
+
+
+def is_line(data: bytes) -> bool:
+    """Tell whether a first write is what `echo` makes: it is then stored at once."""
+    return data.endswith(b"\n") and len(data) < LINE

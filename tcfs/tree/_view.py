@@ -41,11 +41,15 @@ class View:
         Raises:
             NotAllowed: nobody can tell who the caller is.
         """
+        agent = self.sure(caller)
+        self.project.acted(agent)
+        return agent
+
+    def sure(self, caller: Caller) -> AgentId:
+        """Return who acts, or raise NotAllowed: nobody can tell who the caller is."""
         if self.agent is None and not caller.trusted:
             raise NotAllowed(
                 "who acts cannot be told: the environment of the calling process is not readable; "
                 "write below as/<agent>/ instead"
             )
-        agent = self.who(caller)
-        self.project.acted(agent)
-        return agent
+        return self.who(caller)

@@ -91,13 +91,13 @@ class AgentFile(File):
 
     def writer(self, caller: Caller) -> Handle:
         """Return a handle that sets the summary; only one's own."""
-        agent = self._view.who(caller)
+        agent = self._view.sure(caller)
         if agent != self._agent:
             raise NotHolder(f"only {self._agent} writes its summary; you are {agent}")
 
         async def store(content: bytes) -> None:
             try:
-                summary = content.decode().strip()
+                summary = _said(content)
             except UnicodeDecodeError:
                 raise Invalid("a summary is UTF-8 text") from None
             await self._view.project.agents.describe(agent, summary)
@@ -119,6 +119,11 @@ def _text(presence: Presence) -> bytes:
     if document.summary:
         lines.append(document.summary)
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _said(content: bytes) -> str:
+    # `>>` puts its text after the end of what is there: the gap before it is NULs.
+    return content.lstrip(b"\0").decode().strip()
 
 
 def _check_size(size: int) -> None:

@@ -23,10 +23,9 @@ from tcfs.tree._base import (
 from tcfs.tree._text import Addition, Exact, Snapshot, Text, TextView
 from tcfs.tree._view import View
 from tcfs.tree.plain import check_name
-from tcfs.wire import InvalidName, Malformed
+from tcfs.wire import InvalidName
 from tcfs.wire.ids import BROADCAST, AgentId, Mailbox, mailbox
 from tcfs.wire.mail import parse_text
-from tcfs.wire.memory import split_newline
 
 LINGER: Final = 60.0  # seconds a name that was sent goes on resolving: tree.md
 PREFETCH: Final = 1000  # messages a listing fetches for their sizes: architecture.md
@@ -137,7 +136,10 @@ class MailboxDirectory(Directory):
         check_name(name)
         path = self.child(name)
         handle = sender(self._view, self._box, caller)
-        self._view.local.sent[path] = trio.current_time() + LINGER
+        now, sent = trio.current_time(), self._view.local.sent
+        for old in [it for it, until in sent.items() if until <= now]:
+            del sent[old]
+        sent[path] = now + LINGER
         return SentFile(path), handle
 
     async def unlink(self, name: str, caller: Caller) -> None:
@@ -220,9 +222,9 @@ def sender(view: View, box: Mailbox, caller: Caller) -> Addition:
 
 async def _send(view: View, box: Mailbox, agent: AgentId, content: bytes) -> None:
     try:
-        text, _ = split_newline(content)
-    except Malformed as error:
-        raise Invalid(str(error)) from None
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"text must be UTF-8 ({error}); put other bytes in artifacts/") from None
     step, body = parse_text(text)
     await view.project.mail.send(box, agent, body, step)
 

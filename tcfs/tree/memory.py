@@ -1,11 +1,12 @@
 """`memory/`: one file a key, named by the key (tree.md, memory)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, final
 
 from tcfs.project import WALK
-from tcfs.project.errors import Missing, NotEmpty, TooLarge
+from tcfs.project.errors import Exists, Missing, NotEmpty, TooLarge
 from tcfs.project.memory import MAX_VALUE
 from tcfs.stores import Entry
 from tcfs.tree._base import (
@@ -21,7 +22,7 @@ from tcfs.tree._base import (
 )
 from tcfs.tree._text import Addition, Draft, Exact, Snapshot, Text, TextView
 from tcfs.tree._view import View
-from tcfs.wire import InvalidName, keys
+from tcfs.wire import InvalidName, Malformed, keys
 
 PREFETCH: Final = 1000  # values a listing fetches for their sizes: architecture.md
 
@@ -52,6 +53,8 @@ class MemoryDirectory(Directory):
             await memory.read(key)
         except Missing:
             return await self._lookup_other(name, key)
+        except Malformed:
+            pass  # some other tool's object: to be replaced, or removed
         return ValueFile(self.child(name), self._view, key)
 
     async def _lookup_other(self, name: str, key: str) -> Node:
@@ -87,9 +90,14 @@ class MemoryDirectory(Directory):
         key = self._key(name)
         agent = self._view.acting(caller)
         memory = self._view.project.memory
+        file = ValueFile(self.child(name), self._view, key)
         if mode.exclusive:
             await memory.create(key, agent, b"")
-        file = ValueFile(self.child(name), self._view, key)
+        elif not (mode.truncate or mode.append):
+            # `touch` makes a file, and never empties one that somebody made just before.
+            with suppress(Exists):
+                await memory.create(key, agent, b"")
+            return file, await file.open(mode, caller)
         return file, file.writer(mode, caller, b"", dirty=not mode.exclusive)
 
     async def mkdir(self, name: str, caller: Caller) -> Directory:
@@ -101,8 +109,9 @@ class MemoryDirectory(Directory):
     async def rmdir(self, name: str, caller: Caller) -> None:
         """Remove a directory that no key is below."""
         key = self._key(name)
-        if await self._view.project.memory.any_below(key):
-            raise NotEmpty(f"memory/{key} has keys: ls memory/{key.replace('.', '/')}")
+        made_below = any(it.startswith(f"{key}.") for it in self._view.local.memory)
+        if made_below or await self._view.project.memory.any_below(key):
+            raise NotEmpty(f"memory/{key} is not empty: ls memory/{key.replace('.', '/')}")
         self._view.local.memory.discard(key)
 
     async def unlink(self, name: str, caller: Caller) -> None:
@@ -163,8 +172,8 @@ class ValueFile(File):
         """Return the size of the value."""
         try:
             value = await self._view.project.memory.read(self._key, max_age=WALK)
-        except Missing:
-            # Created, and not stored yet: its handle knows the size.
+        except (Missing, Malformed):
+            # Created, and not stored yet: its handle knows the size. Or nobody can read it.
             return Attributes()
         return Attributes(len(value.content), value.modified)
 
@@ -183,7 +192,8 @@ class ValueFile(File):
         agent = self._view.who(caller)
         if mode.append and not mode.truncate:
             add = partial(memory.append, self._key, agent)
-            return Addition(add, self._check_size, before=before if mode.read else b"")
+            shown = before if mode.read else b""
+            return Addition(add, self._check_size, before=shown, created=dirty)
         return Draft(partial(memory.set, self._key, agent), self._check_size, before, dirty=dirty)
 
     async def truncate(self, size: int, caller: Caller) -> None:

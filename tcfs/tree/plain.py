@@ -3,11 +3,13 @@
 import errno
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import IO, Final, Self, final
 
-from tcfs.project.errors import Exists, Invalid, Missing
+from tcfs.project.errors import Exists, Invalid, Missing, TooLarge
 from tcfs.stores import (
     AlreadyExists,
+    Conflict,
     Entry,
     InvalidKey,
     NotFound,
@@ -15,6 +17,7 @@ from tcfs.stores import (
     OutcomeUnknown,
     PreconditionFailed,
     Store,
+    Unavailable,
 )
 from tcfs.stores.backoff import pauses
 from tcfs.tree._base import Attributes, Caller, File, Handle, OpenMode
@@ -103,22 +106,27 @@ class PlainFile(File):
 
     async def _add(self, data: bytes) -> None:
         store = self._view.project.store
-        async for _ in pauses():
-            try:
-                found = await store.get(self._key)
-            except NotFound:
-                found = None
-            assert found is None or isinstance(found, Object)
-            try:
-                if found is None:
-                    await store.put(self._key, data, if_absent=True)
-                elif len(found.body) + len(data) > PART:
-                    raise OSError(errno.ESTALE, f"{self.path} is too large to be added to safely")
-                else:
-                    await store.put(self._key, found.body + data, if_match=found.etag)
-            except (AlreadyExists, PreconditionFailed):
-                continue  # somebody added to it in between: theirs is kept, ours comes after
-            return
+        async with aclosing(pauses()) as attempts:
+            async for _ in attempts:
+                try:
+                    found = await store.get(self._key)
+                except NotFound:
+                    found = None
+                assert found is None or isinstance(found, Object)
+                try:
+                    if found is None:
+                        await store.put(self._key, data, if_absent=True)
+                    elif len(found.body) + len(data) > PART:
+                        raise OSError(
+                            errno.ESTALE, f"{self.path} is too large to be added to safely"
+                        )
+                    else:
+                        await store.put(self._key, found.body + data, if_match=found.etag)
+                except OutcomeUnknown:
+                    raise
+                except (AlreadyExists, PreconditionFailed, Conflict, Unavailable):
+                    continue  # somebody added to it in between: theirs is kept, ours comes after
+                return
         raise OutcomeUnknown(f"{self.path} kept changing; what was written is not added")
 
 
@@ -231,4 +239,4 @@ def _attributes(entry: Entry) -> Attributes:
 
 def _no_limit(size: int) -> None:
     if size > PART:
-        raise OSError(errno.EFBIG, f"at most {PART} bytes are added at once; write the file anew")
+        raise TooLarge(f"at most {PART} bytes are added at once; write the file anew")

@@ -24,6 +24,8 @@ class Refusals:
         line = f"{iso(time.time_ns())} {path} {name} {text}"
         if is_control(line):
             line = line.encode("unicode_escape").decode()
+        # A path that is not UTF-8 holds lone surrogates, which no reader of this could be given.
+        line = line.encode(errors="backslashreplace").decode()
         self._lines[agent].append(line)
 
     def text(self, agent: AgentId) -> str:

@@ -33,6 +33,7 @@ from tcfs.wire.ids import StepId, step_id
 from tcfs.wire.keys import MAX_TEXT
 
 DOCUMENTS: Final = ("claim", "status", "handoff")
+LISTED: Final = Keep(entry=HOUR, attributes=1.0)  # architecture.md: existence, up to 1 s old
 RESERVED: Final = frozenset({"hold", "after", "after.json", "owner", "wait"})
 _VIRTUAL: Final = frozenset({*DOCUMENTS, *RESERVED})
 
@@ -53,17 +54,13 @@ class StepsDirectory(Directory):
         step = step_id(name)
         if step != name:
             return Link(self.child(name), step)
+        # Every path walk comes by here; the kernel asks for attributes when it wants them.
         return StepDirectory(self.child(step), self._view, step)
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return the steps that exist."""
         return [
-            (
-                it.id,
-                StepDirectory(
-                    self.child(it.id), self._view, it.id, Attributes(modified=it.modified)
-                ),
-            )
+            (it.id, StepDirectory(self.child(it.id), self._view, it.id, it.modified))
             for it in await self._view.project.steps.list()
         ]
 
@@ -102,15 +99,15 @@ class StepDirectory(Directory):
     for its size) may use that answer, for `WALK` seconds.
     """
 
-    __slots__ = ("_step", "_view")
-    keep = FIXED
+    __slots__ = ("_step", "_view", "keep")
 
-    def __init__(
-        self, path: str, view: View, step: StepId, listed: Attributes | None = None
-    ) -> None:
-        super().__init__(path, listed)
+    def __init__(self, path: str, view: View, step: StepId, modified: int | None = None) -> None:
+        """`modified` is when its newest object was written, if a listing just told."""
+        super().__init__(path, Attributes(modified=modified or 0))
         self._view = view
         self._step = step
+        # `ls -l` lists and then asks for every entry: its own listing is answer enough.
+        self.keep = FIXED if modified is None else LISTED
 
     async def attributes(self) -> Attributes:
         """Return when the step's claim or status was last written."""
@@ -204,7 +201,7 @@ class StepDirectory(Directory):
         if name == "claim":
             await steps.give_back(self._step, agent)
             return
-        if name == "wait" or name.endswith(".json"):
+        if name == "wait" or _is_exact(name):
             raise NotAllowed(f"{self.child(name)} is a view; remove the step itself: rm -r")
         await steps.may_change(self._step, agent)
         if name in ("status", "handoff"):
@@ -216,7 +213,7 @@ class StepDirectory(Directory):
         self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
     ) -> None:
         """Move a plain file within the step; onto a document it is one write of that."""
-        if name in _VIRTUAL or name.endswith(".json"):
+        if name in _VIRTUAL or _is_exact(name):
             raise NotAllowed(f"steps/{self._step}/{name} cannot be renamed: others look for it")
         if not isinstance(target, StepDirectory) or target._step != self._step:
             await Directory.rename(self, name, target, new, caller, exclusive=exclusive)
@@ -237,6 +234,8 @@ class StepDirectory(Directory):
         steps = self._view.project.steps
         await steps.may_change(self._step, agent)
         ours = {keys.status(self._step), keys.handoff(self._step)}
+        if not _is_claimed(await self._look()):
+            ours.add(keys.claim(self._step))  # what is left of one: it goes with the status
         left = [it.key for it in await steps.objects(self._step) if it.key not in ours]
         if left:
             raise NotEmpty(f"steps/{self._step} still has {left[0].rpartition('/')[2]}")
@@ -257,7 +256,7 @@ class StepDirectory(Directory):
     def _check_free(self, name: str) -> None:
         if name in _VIRTUAL:
             raise NotAllowed(f"steps/{self._step}/{name} is a name of tcfs's own; choose another")
-        if name.endswith(".json") and name.removesuffix(".json") in DOCUMENTS:
+        if _is_exact(name):
             raise NotAllowed(f"steps/{self._step}/{name} shows an object; write it without .json")
         check_name(name)
 
@@ -284,7 +283,11 @@ class StepDirectory(Directory):
 
 
 def _is_claimed(seen: Look) -> bool:
-    return seen.claim is not None and seen.effective.state is not State.PENDING
+    return seen.has_claim and seen.effective.state is not State.PENDING
+
+
+def _is_exact(name: str) -> bool:
+    return name.endswith(".json") and name.removesuffix(".json") in DOCUMENTS
 
 
 def _size_limit(size: int) -> None:
@@ -318,7 +321,8 @@ class StatusFile(File):
         await steps.may_change(self._step, agent)
 
         async def store(content: bytes) -> None:
-            state = State.parse(content.decode(errors="replace"))
+            # `>>` puts its word after the end of what is there: the gap before it is NULs.
+            state = State.parse(content.lstrip(b"\0").decode(errors="replace"))
             if state is None:
                 words = " ".join(it.value for it in State)
                 raise Invalid(f"a status is one of: {words}")

@@ -22,10 +22,10 @@ def parse_text(content: str) -> HandoffText:
     else all is note.
     """
     header, blank, body = content.partition("\n\n")
-    if not blank and content.endswith("\n"):
-        header, blank, body = content[:-1], "\n\n", ""
+    if not blank:  # no blank line: all of it is header, or none
+        header = content.removesuffix("\n")
     fields = [_FIELD.fullmatch(line) for line in header.split("\n")]
-    if not blank or not all(fields):
+    if not all(fields):
         return HandoffText(content.removesuffix("\n"))
     found = {match[1]: match[2] for match in fields if match}
     return HandoffText(body.removesuffix("\n"), found.get("To"), found.get("Next"))

@@ -21,8 +21,15 @@ def dump(value: object) -> bytes:
 
 
 def dump_line(value: object) -> str:
-    """Return `value` as compact JSON on one line."""
-    return orjson.dumps(value).decode()
+    """Return `value` as compact JSON on one line.
+
+    Raises:
+        Malformed: `value` is nested deeper than can be written.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise Malformed(f"not writable as JSON: {error}") from error
 
 
 def load(data: bytes) -> Any:

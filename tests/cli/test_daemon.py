@@ -17,6 +17,8 @@ from pathlib import Path
 from tcfs.cli import _daemon
 from tcfs.cli._failure import Failure
 
+SESSION = os.getsid(0)
+
 def body(ready):
 {body}
 
@@ -63,7 +65,7 @@ def test_command_returns_with_what_daemon_says_when_ready(tmp_path: Path) -> Non
 
 def test_daemon_has_left_the_terminal_and_the_directory(tmp_path: Path) -> None:
     body = (
-        "ready('yes'); print(os.getcwd(), os.getsid(0) not in (os.getpid(), os.getppid()),"
+        "ready('yes'); print(os.getcwd(), os.getsid(0) not in (os.getpid(), SESSION),"
         " sys.stdin.read() == '', flush=True)"
     )
     _, log = start(tmp_path, body)

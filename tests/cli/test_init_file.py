@@ -12,7 +12,7 @@ from tcfs.cli.init import merge
 NOTHING: dict[str, str | None] = dict.fromkeys(
     ("backend", "bucket", "project", "agent_id", "endpoint", "access_key", "secret_key")
 )
-WORK = Path("/work/apollo")
+WORK = Path("/home/ada/apollo")
 
 
 def given(**values: str) -> dict[str, str | None]:
@@ -57,7 +57,7 @@ def test_bucket_is_needed_where_there_are_buckets() -> None:
 
 
 def test_directory_is_stored_absolute() -> None:
-    assert merge({}, given(backend="file", bucket="../x"), WORK)["bucket"] == "/work/x"
+    assert merge({}, given(backend="file", bucket="../x"), WORK)["bucket"] == "/home/ada/x"
 
 
 def test_file_is_its_owners_only_even_if_it_was_not(work: Path) -> None:

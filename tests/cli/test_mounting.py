@@ -102,14 +102,17 @@ def test_mount_of_another_home_on_one_place_is_refused(
 
 
 def test_mount_in_use_says_who_uses_it(tcfs: Tcfs, mounted: Path, home: Path) -> None:
-    with subprocess.Popen(["sleep", "60"], cwd=mounted) as user:
+    pid = server(home)
+    user = subprocess.Popen(["sleep", "60"], cwd=mounted)
+    try:
         done = tcfs("umount", mounted)
         assert done.returncode == Exit.FAILED
         assert f"{mounted} is in use by sleep (pid {user.pid});" in done.stderr
-        pid = server(home)
         assert tcfs("umount", "--lazy", mounted).returncode == 0
         assert _mountpoint.kind_of_mount(mounted) is None
+    finally:
         user.kill()
+        user.wait()
     assert has_ended(pid, within=30)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -32,7 +33,8 @@ class Mount:
     ) -> None:
         self.path = path
         self._log = log
-        path.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # a dead mount point is there, and cannot be looked at
+            path.mkdir()
         source = str(Path(tcfs.__file__).parents[1])
         environment = {k: v for k, v in os.environ.items() if k != "TRACECRAFT_AGENT"}
         with log.open("wb") as output:

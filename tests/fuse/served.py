@@ -129,6 +129,45 @@ class Text(Handle):
         return self.text[offset : offset + size]
 
 
+class Told(Text):
+    """Is told of every close, as mail that is read must be."""
+
+    async def commit(self) -> None:
+        COMMITS.append("/told closed")
+
+
+class Odd(Handle):
+    """Gives back what no handle may."""
+
+    async def read(self, offset: int, size: int) -> bytes:
+        return "text"  # type: ignore[return-value]
+
+    async def write(self, offset: int, data: bytes) -> int:
+        return -1
+
+
+class OddFile(File):
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        return Odd()
+
+
+class ToldFile(File):
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        return Told("news")
+
+
+class Stuck(Gathering):
+    """Cannot be stored, for the store is away."""
+
+    async def commit(self) -> None:
+        await trio.sleep_forever()
+
+
+class StuckFile(File):
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        return Stuck(self.path)
+
+
 class GateHandle(Handle):
     async def write(self, offset: int, data: bytes) -> int:
         Gate.opened.set()
@@ -300,6 +339,9 @@ class Root(Directory):
             "gate": GateFile,
             "held": HeldFile,
             "slow": SlowFile,
+            "odd": OddFile,
+            "told": ToldFile,
+            "stuck": StuckFile,
         }
         if name in kinds:
             node = kinds[name](path)

@@ -105,7 +105,7 @@ def test_writer_killed_by_a_signal_commits_nothing(mount: Mount, number: signal.
     name = f"/mail/killed-{number.name}"
     script = f"import os\nfd = os.open('{name[1:]}', os.O_WRONLY)\nos.write(fd, b'half')\n" + (
         "import signal\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\n"
-        "print('written', flush=True)\nsignal.pause()\n"
+        "print('written', flush=True)\nwhile True: signal.pause()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=mount.path, stdout=subprocess.PIPE, text=True
@@ -141,6 +141,11 @@ def test_creating_or_truncating_alone_is_stored(mount: Mount) -> None:
 def test_reading_commits_nothing(mount: Mount) -> None:
     mount.sh("echo x > docs/read; cat docs/read; cat docs/read")
     assert mount.commits("/docs/read") == ["2"]
+
+
+def test_reader_that_wants_to_know_is_told_of_each_close(mount: Mount) -> None:
+    mount.sh("cat told; cat told")
+    assert mount.commits("/told") == ["closed", "closed"]
 
 
 def test_fsync_stores_and_the_close_adds_nothing(mount: Mount) -> None:

@@ -1,6 +1,5 @@
 """From mount to unmount: nothing is lost, nothing hangs, nothing is left behind."""
 
-import errno
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tcfs.fuse import CannotMount, clear_stale
 from tests.fuse.mounts import PATIENCE, Mount, until
 
 
@@ -49,13 +49,12 @@ def test_signal_stores_and_releases_what_is_open(make_mount: Callable[..., Mount
         mount.process.send_signal(signal.SIGTERM)
         assert mount.process.wait(PATIENCE) == 0
         assert time.monotonic() - began < 5
-        with pytest.raises(OSError, match="") as caught:
+        with pytest.raises(OSError, match=r"not connected|connection abort"):
             file.write("b\n")
-        assert caught.value.errno in (errno.ENOTCONN, errno.ECONNABORTED)
         os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
     commits, released = mount.log.split("RELEASED")
     assert "/mail/open b'a\\n'" in commits
-    assert "WARNING /mail/open: the mount was stopped while this file was open" in commits
+    assert "WARNING /mail/open: the mount ends while this file is open" in commits
     assert released.count("/mail/open") == 1
 
 
@@ -73,9 +72,10 @@ def test_signal_answers_waiting_readers(make_mount: Callable[..., Mount]) -> Non
 def test_program_that_is_closing_may_finish_first(make_mount: Callable[..., Mount]) -> None:
     mount = make_mount().ready()
     script = (
-        "import signal\nfile = open('mail/finishing', 'a', buffering=1)\nfile.write('a\\n')\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (file.write('b\\n'), file.close()))\n"
-        "print('go', flush=True)\nsignal.pause()\n"
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "file = open('mail/finishing', 'a', buffering=1)\nfile.write('a\\n')\n"
+        "print('go', flush=True)\nsignal.sigwait([signal.SIGTERM])\n"
+        "file.write('b\\n')\nfile.close()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=mount.path, stdout=subprocess.PIPE, text=True
@@ -141,24 +141,12 @@ def test_living_mount_is_not_mounted_over(mount: Mount, make_mount: Callable[...
     assert mount.read("readers") == "0"
 
 
-def test_what_is_no_directory_is_not_mounted_on(tmp_path: Path) -> None:
-    target = tmp_path / "file"
-    target.mkdir()
-    one = Mount(target / "below", tmp_path / "log")
-    one.end()
+async def test_what_is_no_directory_is_not_mounted_on(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import trio, sys; from tcfs.fuse import clear_stale; trio.run(clear_stale, sys.argv[1])",
-            str(tmp_path / "plain"),
-        ],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert "plain cannot be mounted on: Not a directory" in done.stderr
+    with pytest.raises(CannotMount, match="plain cannot be mounted on: Not a directory"):
+        await clear_stale(str(tmp_path / "plain"))
+    with pytest.raises(CannotMount, match="nothing cannot be mounted on: No such file"):
+        await clear_stale(str(tmp_path / "nothing"))
 
 
 def test_sigusr1_logs_the_stacks_of_all_tasks(mount: Mount) -> None:

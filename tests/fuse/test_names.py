@@ -13,6 +13,7 @@ from tests.fuse.mounts import Mount, until
 
 def test_size_of_a_file_being_written_is_what_was_written(mount: Mount) -> None:
     path = mount.path / "docs/growing"
+    path.write_bytes(b"")
     with path.open("wb", buffering=0) as file:
         assert path.stat().st_size == 0
         file.write(b"x" * 10)
@@ -22,7 +23,27 @@ def test_size_of_a_file_being_written_is_what_was_written(mount: Mount) -> None:
         os.truncate(path, 2)
         assert path.stat().st_size == 2
     assert path.stat().st_size == 2
-    assert mount.commits("/docs/growing") == ["2"]
+    assert mount.commits("/docs/growing") == ["0", "2"]
+
+
+def test_new_file_can_be_looked_at_through_its_descriptor(mount: Mount) -> None:
+    with (mount.path / "docs/new").open("wb", buffering=0) as file:
+        file.write(b"12345")
+        assert os.fstat(file.fileno()).st_size == 5
+        os.utime(file.fileno())
+        os.fchmod(file.fileno(), 0o600)
+    assert mount.commits("/docs/new") == ["5"]
+
+
+def test_removed_file_can_be_read_on(mount: Mount) -> None:
+    path = mount.path / "files/removed"
+    path.write_text("still here")
+    with path.open() as file:
+        path.unlink()
+        path.write_text("another")
+        assert os.fstat(file.fileno()).st_size == 10
+        assert file.read() == "still here"
+    assert path.read_text() == "another"
 
 
 def test_truncate_of_a_file_that_is_not_open(mount: Mount) -> None:
@@ -131,8 +152,8 @@ def test_what_the_kernel_forgets_leaves_the_table(make_mount: Callable[..., Moun
 def test_names_that_are_not_utf8_pass(mount: Mount) -> None:
     name = os.fsencode(mount.path / "docs") + b"/caf\xe9"
     os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
-    assert b"caf\xe9" in os.listdir(os.fsencode(mount.path / "docs"))
-    os.unlink(name)
+    assert b"caf\xe9" in b"".join(os.fsencode(one) for one in (mount.path / "docs").iterdir())
+    Path(os.fsdecode(name)).unlink()
 
 
 def test_there_is_room(mount: Mount) -> None:

@@ -136,7 +136,7 @@ def test_ctrl_c_in_an_interactive_shell(mount: Mount) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(mount.path)
-        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])  # noqa: S606
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
     seen = bytearray()
 
     def shows(text: bytes) -> Callable[[], bool]:
@@ -148,14 +148,14 @@ def test_ctrl_c_in_an_interactive_shell(mount: Mount) -> None:
         return look
 
     try:
-        os.write(terminal, b"PS1='ready> '\n")
-        until(shows(b"\nready> "), "the prompt")
+        os.write(terminal, b"PS1='re''ady> '\n")
+        until(shows(b"ready> "), "the prompt")
         os.write(terminal, b"cat wait\n")
         until(lambda: readers(mount) == 1, "the read")
         began = time.monotonic()
         os.write(terminal, b"\x03")
         os.write(terminal, b"echo said $?\n")
-        until(shows(b"\nsaid 130"), "the shell to go on")
+        until(shows(b"said 130"), "the shell to go on")
         assert time.monotonic() - began < 1
     finally:
         os.kill(pid, signal.SIGKILL)
@@ -191,7 +191,8 @@ def test_more_waiting_readers_than_allowed_get_eagain(make_mount: Callable[..., 
         "    try: os.read(fd, 10)\n"
         "    except OSError as error: failed.append(errno.errorcode[error.errno])\n"
         "all = [threading.Thread(target=work) for _ in range(530)]\n"
-        "[one.start() for one in all]; [one.join() for one in all]; print(len(failed), set(failed))\n"
+        "[one.start() for one in all]; [one.join() for one in all]\n"
+        "print(len(failed), set(failed))\n"
     )
     with subprocess.Popen(
         ["python3", "-c", script], cwd=mount.path, stdout=subprocess.PIPE, text=True

@@ -24,9 +24,15 @@ def s3_store(account: Account, project: str, **how: object) -> S3Store:
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> FileStore:
-    """Return a store in a directory that is not there yet."""
-    return FileStore(tmp_path / "data" / "project")
+def root(tmp_path: Path) -> Path:
+    """Return the directory of `local`, which is not there yet."""
+    return tmp_path / "data" / "project"
+
+
+@pytest.fixture
+def local(root: Path) -> FileStore:
+    """Return a store in a directory."""
+    return FileStore(root)
 
 
 @pytest.fixture(params=["local", "moto", "seaweed"])
@@ -35,7 +41,8 @@ def store(request: pytest.FixtureRequest, project: str) -> Iterator[Store]:
     if request.param == "local":
         yield request.getfixturevalue("local")
         return
-    made = s3_store(request.getfixturevalue(request.param), project)
+    # SeaweedFS looks once a second whether a contended key's lock is free: losers wait for long.
+    made = s3_store(request.getfixturevalue(request.param), project, request_timeout=25.0)
     yield made
     trio.run(made.aclose)
 

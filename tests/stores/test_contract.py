@@ -8,7 +8,6 @@ import trio
 from tcfs.stores import (
     AlreadyExists,
     Conflict,
-    Entry,
     ETag,
     InvalidKey,
     NotFound,
@@ -18,6 +17,7 @@ from tcfs.stores import (
     Store,
 )
 from tcfs.stores.deadline import within
+from tests.stores.looking import get, listed
 
 OTHER = ETag("0123456789abcdef0123456789abcdef")
 
@@ -32,16 +32,6 @@ ODD = [
     "-leading/.hidden/..twodots",
     "semi;comma,dollar$excl!paren()'^`<>",
 ]
-
-
-async def get(store: Store, key: str) -> Object:
-    answer = await store.get(key)
-    assert isinstance(answer, Object)
-    return answer
-
-
-async def listed(store: Store, prefix: str, after: str | None = None) -> list[Entry]:
-    return [entry async for page in store.list(prefix, start_after=after) for entry in page]
 
 
 async def fill(store: Store, keys: Sequence[str]) -> None:

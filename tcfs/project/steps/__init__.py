@@ -12,8 +12,10 @@ from typing import Final, final
 
 import trio
 
+from tcfs.project._apart import start_apart
 from tcfs.project._conditional import Lost
 from tcfs.project._documents import WALK
+from tcfs.project._journal import Untold
 from tcfs.project._locks import Locks
 from tcfs.project.errors import NotHolder, Refused, WontComplete
 from tcfs.project.steps._claim import Tenure, annotate, begin, claim, not_holder
@@ -56,14 +58,16 @@ class Steps:
         self._alone = Locks()
         self._tenures: dict[tuple[StepId, AgentId], str | None] = {}
         self._unbegun: dict[str, tuple[Tenure, str | None]] = {}
+        self._mending: set[StepId] = set()
 
     # looking
 
     async def look(self, step: StepId, *, max_age: float = 0.0) -> Look:
         """Return the step as it is; and mend it where a crash left the status behind."""
         seen = await look(self._context.documents, step, max_age=max_age)
-        if lacks_status(seen):
-            self._nursery.start_soon(self._mend, step)
+        if lacks_status(seen) and step not in self._mending:
+            self._mending.add(step)
+            start_apart(self._nursery, self._mend, step)
         return seen
 
     async def handoff(self, step: StepId, *, max_age: float = 0.0) -> Handoff:
@@ -135,7 +139,8 @@ class Steps:
         async with self._alone.hold(step):
             # A look-up of a moment ago will do: the conditional create is what decides.
             seen = await look(self._context.documents, step, max_age=WALK)
-            won = await claim(self._context, step, agent, seen)
+            with Untold(self._context.journal) as untold:
+                won = await claim(self._context, step, agent, seen, untold)
             self._tenures[step, agent] = won.claim.id
             return won
 
@@ -152,6 +157,9 @@ class Steps:
             except StoreError as error:
                 log.warning("steps/%s is claimed, its status is not written: %s", won.step, error)
                 self._unbegun[won.claim.id] = (won, note)
+            except BaseException:
+                self._unbegun[won.claim.id] = (won, note)
+                raise
             else:
                 self._unbegun.pop(won.claim.id, None)
 
@@ -194,8 +202,13 @@ class Steps:
                 case _ if now.state is state and now.agent == agent:
                     return
                 case _:
-                    tenure = self._tenures.pop((step, agent), None)
-                    await finish(self._context, step, agent, tenure, state)
+                    try:
+                        tenure = self._tenure(step, agent)
+                        await finish(self._context, step, agent, tenure, state)
+                    except NotHolder:
+                        self._tenures.pop((step, agent), None)
+                        raise
+                    self._tenures.pop((step, agent), None)
 
     async def hand_off(self, step: StepId, agent: AgentId, text: HandoffText) -> None:
         """Write the note for whoever comes next; raises NotHolder."""
@@ -211,6 +224,8 @@ class Steps:
         key = f"{keys.step(step)}{name}.json"
         async with self._alone.hold(step):
             documents = self._context.documents
+            if name == "status":
+                await self._remove_dead_claim(step)
             found = await documents.read(key)
             if found is None:
                 return
@@ -220,7 +235,20 @@ class Steps:
                 await documents.store.delete(key, if_match=condition)
             except PreconditionFailed:
                 raise NotHolder(f"steps/{step}/{name} was written just now; look again") from None
+            documents.deleted(key)
             self._watcher.changed(step)
+
+    async def _remove_dead_claim(self, step: StepId) -> None:
+        # One that was given back, or landed late, would hold the step again without the status.
+        seen = await look(self._context.documents, step)
+        claim, etag = seen.claim, seen.claim_etag
+        if claim is None or etag is None or claim.released:
+            return
+        if not seen.has_claim or seen.effective.state is State.PENDING:
+            try:
+                await self._context.remove_claim(step, claim, etag)
+            except Lost:
+                raise NotHolder(f"steps/{step} was written just now; look again") from None
 
     async def may_change(self, step: StepId, agent: AgentId) -> None:
         """Raise NotHolder unless the step is `agent`'s, or nobody's."""
@@ -239,11 +267,15 @@ class Steps:
                 async with self._alone.hold(entry.step):
                     await self._quietly(partial(undo, self._context, entry))
             for won, note in list(self._unbegun.values()):
-                await self.begin(won, note)
+                with within(DEFAULT):
+                    await self.begin(won, note)
 
     async def _mend(self, step: StepId) -> None:
-        async with self._alone.hold(step):
-            await self._quietly(partial(self._mend_alone, step))
+        try:
+            async with self._alone.hold(step):
+                await self._quietly(partial(self._mend_alone, step))
+        finally:
+            self._mending.discard(step)
 
     async def _mend_alone(self, step: StepId) -> None:
         seen = await look(self._context.documents, step)

@@ -1,16 +1,17 @@
 """Claiming a step (protocol.md, Steps: claim, finish what nobody holds, renew and add to note)."""
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, final
 
 from tcfs.project._conditional import Lost
-from tcfs.project._journal import Entry
+from tcfs.project._journal import Entry, Untold
 from tcfs.project.errors import Held, NotHolder
-from tcfs.project.steps._context import Context
+from tcfs.project.steps._context import Context, note_of
 from tcfs.project.steps._look import Look, look, parse_claim, parse_status
 from tcfs.project.steps._state import effective, holds, is_stale
-from tcfs.stores import ETag, OutcomeUnknown
+from tcfs.stores import ETag, OutcomeUnknown, StoreError
 from tcfs.wire import keys
 from tcfs.wire.documents import Claim, State, Status
 from tcfs.wire.ids import AgentId, StepId, fresh
@@ -31,10 +32,12 @@ class Tenure:
     status_etag: ETag | None
 
 
-async def claim(context: Context, step: StepId, agent: AgentId, seen: Look) -> Tenure:
+async def claim(
+    context: Context, step: StepId, agent: AgentId, seen: Look, untold: Untold
+) -> Tenure:
     """Claim `step`, which `seen` shows, for `agent`, and return once it is surely won.
 
-    The status is not written yet: `begin` does that.
+    The status is not written yet: `begin` does that. `untold` is struck out by whoever tells.
 
     Raises:
         Held: somebody has it, or has finished it.
@@ -53,33 +56,27 @@ async def claim(context: Context, step: StepId, agent: AgentId, seen: Look) -> T
         host=context.host,
         mount=context.mount,
     )
-    entry = Entry(nonce, step, agent)
-    context.journal.enter(entry)
+    untold.enter(Entry(nonce, step, agent))
     try:
         written = await context.put_claim(step, ours, seen.claim_etag)
     except Lost as lost:
-        context.journal.strike(nonce)
         raise held(step, replace(seen, claim=parse_claim(lost.current))) from None
     except OutcomeUnknown:
-        context.journal.doubt(entry)
         raise
-    except Exception:
-        context.journal.strike(nonce)
+    except StoreError:
+        untold.strike()
         raise
     won = Tenure(step, ours, written.etag, seen.status, seen.status_etag)
     try:
-        won = await _settle(context, won)
-    except Held:
-        context.journal.strike(nonce)
-        raise
-    except BaseException:
-        context.journal.doubt(entry)  # it is there, and nobody was told
-        raise
-    context.journal.strike(nonce)
-    return won
+        return await _settle(context, won, untold)
+    except StoreError as error:
+        raise OutcomeUnknown(
+            f"steps/{step} was claimed, and the store did not answer ({error}) before that was "
+            "sure; it is given back in a moment, try again then"
+        ) from error
 
 
-async def _settle(context: Context, won: Tenure) -> Tenure:
+async def _settle(context: Context, won: Tenure, untold: Untold) -> Tenure:
     """Read the status again: what was written between look and claim decides whether it stands.
 
     Raises:
@@ -95,32 +92,31 @@ async def _settle(context: Context, won: Tenure) -> Tenure:
     if status.claim == won.claim.id and status.state is State.PENDING:
         raise Held(f"steps/{won.step} was given back while it was being claimed; claim it again")
     if status.claim != won.claim.id and status.generation >= won.claim.generation:
-        won = await _raise_generation(context, won)
+        won = await _raise_generation(context, won, untold)
     if status.state is not None and status.state.final:
         # Only the reference can finish a step in that moment. Under our own name it finished
         # this very claim; under another's, the claim is taken back.
         if not (status.foreign and status.agent == won.claim.agent):
-            await context.remove_claim(won.step, won.claim, won.claim_etag)
+            with suppress(Lost):  # another mount of this agent took it over: it is theirs now
+                await context.remove_claim(won.step, won.claim, won.claim_etag)
         raise Held(f"steps/{won.step} is {status.state.value}, finished by {status.agent}")
     return won
 
 
-async def _raise_generation(context: Context, won: Tenure) -> Tenure:
-    """Lift the claim's generation above the status's, or it would count as stale."""
+async def _raise_generation(context: Context, won: Tenure, untold: Untold | None) -> Tenure:
+    """Lift the claim's generation above the status's, or it would count as stale.
+
+    `untold` is None once the caller was told it won: nothing is undone from then on.
+    """
     assert won.status is not None
     raised = replace(won.claim, nonce=(nonce := fresh()), generation=won.status.generation + 1)
-    entry = Entry(nonce, won.step, AgentId(raised.agent))
-    context.journal.enter(entry)
+    if untold is not None:
+        untold.enter(Entry(nonce, won.step, AgentId(raised.agent)))
     try:
         written = await context.put_claim(won.step, raised, won.claim_etag)
     except Lost as lost:
-        context.journal.strike(nonce)
         seen = Look(parse_claim(lost.current), None, 0, won.status, won.status_etag, 0)
         raise held(won.step, seen) from None
-    except OutcomeUnknown:
-        context.journal.doubt(entry)
-        raise
-    context.journal.strike(nonce)
     return replace(won, claim=raised, claim_etag=written.etag)
 
 
@@ -144,7 +140,7 @@ async def begin(context: Context, won: Tenure, note: str | None) -> None:
             won = Tenure(won.step, seen.claim, seen.claim_etag, seen.status, seen.status_etag)
             if seen.status and seen.status.generation >= seen.claim.generation:
                 try:
-                    won = await _raise_generation(context, won)
+                    won = await _raise_generation(context, won, None)
                 except Held:
                     return
             status, base = seen.status, seen.status_etag
@@ -175,7 +171,7 @@ async def annotate(
         if not holds(seen.claim, seen.status, agent, tenure):
             raise not_holder(step, seen)
         assert seen.claim is not None
-        note = (seen.status.note or "") if seen.status else ""
+        note = note_of(seen.claim, seen.status) or ""
         try:
             renewed = replace(seen.claim, nonce=fresh())
             await context.put_claim(step, renewed, seen.claim_etag)

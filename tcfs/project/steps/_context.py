@@ -84,7 +84,7 @@ class Context:
             claim=claim.id,
             generation=claim.generation,
             nonce=fresh(),
-            note=note if note is not None else _note_of(claim, before),
+            note=note if note is not None else note_of(claim, before),
             extra=before.extra if before else {},
         )
 
@@ -101,7 +101,8 @@ class Context:
         )
 
 
-def _note_of(claim: Claim, status: Status | None) -> str | None:
+def note_of(claim: Claim, status: Status | None) -> str | None:
+    """Return the note of a claim's tenure; a status of another tenure has none for it."""
     return status.note if status and status.claim == claim.id and claim.id else None
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from tcfs.project._conditional import Lost
+from tcfs.project._journal import Untold
 from tcfs.project.errors import Missing, NotHolder
 from tcfs.project.steps._claim import TRIES, Tenure, claim, not_holder
 from tcfs.project.steps._context import Context
@@ -30,20 +31,22 @@ async def finish(
         Unavailable, Denied, ReadOnly
     """
     seen = await look(context.documents, step)
-    if holds(seen.claim, seen.status, agent, tenure):
-        assert seen.claim is not None
-        assert seen.claim_etag is not None
-        held = Tenure(step, seen.claim, seen.claim_etag, seen.status, seen.status_etag)
-    elif seen.effective.state is State.PENDING:
-        held = await claim(context, step, agent, seen)
-    else:
-        raise not_holder(step, seen)
-    finished = replace(held.claim, nonce=fresh(), lease=None, result=result)
-    try:
-        await context.put_claim(step, finished, held.claim_etag)
-    except Lost:
-        raise not_holder(step, await look(context.documents, step)) from None
-    await _hand_off_if_none(context, step, finished, result)
+    # A claim made only to be finished is nobody's until it carries the result.
+    with Untold(context.journal) as untold:
+        if holds(seen.claim, seen.status, agent, tenure):
+            assert seen.claim is not None
+            assert seen.claim_etag is not None
+            held = Tenure(step, seen.claim, seen.claim_etag, seen.status, seen.status_etag)
+        elif seen.effective.state is State.PENDING:
+            held = await claim(context, step, agent, seen, untold)
+        else:
+            raise not_holder(step, seen)
+        finished = replace(held.claim, nonce=fresh(), lease=None, result=result)
+        try:
+            await context.put_claim(step, finished, held.claim_etag)
+        except Lost:
+            raise not_holder(step, await look(context.documents, step)) from None
+    await _settle_handoff(context, step, finished, result)
     status = context.status_of(finished, result, before=held.status)
     try:
         await context.put_status(step, status, held.status_etag)
@@ -98,12 +101,16 @@ def lacks_status(seen: Look) -> bool:
 # the handoff record
 
 
-async def _hand_off_if_none(context: Context, step: StepId, claim: Claim, result: State) -> None:
+async def _settle_handoff(context: Context, step: StepId, claim: Claim, result: State) -> None:
+    """Make the tenure's record say how it ended; one without a note if none was written."""
     found = await context.documents.read(keys.handoff(step))
     there = _parse(found)
-    if there is not None and there.claim is not None and there.claim == claim.id:
+    if there is None or there.claim is None or there.claim != claim.id:
+        record = _record(context, step, claim.agent, claim, HandoffText(""), result)
+    elif there.state != result.value:
+        record = replace(there, state=result.value, nonce=fresh())
+    else:
         return
-    record = _record(context, step, claim.agent, claim, HandoffText(""), result)
     try:
         await context.put_handoff(step, record, found.etag if found else None)
     except Lost:
@@ -129,6 +136,11 @@ async def hand_off(
         found = await context.documents.read(keys.handoff(step))
         claim = seen.claim if seen.claim is not None and now.state is not State.PENDING else None
         record = _record(context, step, agent, claim, text, now.state)
+        before = _parse(found)
+        if before is not None and (
+            before.from_agent == agent if claim is None else _is_of(before, claim, seen)
+        ):
+            record = replace(record, extra=before.extra)  # such as the reference's `changed_files`
         try:
             await context.put_handoff(step, record, found.etag if found else None)
         except Lost:

@@ -5,7 +5,7 @@ from typing import final
 
 from tcfs.project._documents import Documents
 from tcfs.project._together import together
-from tcfs.project.steps._state import Effective, effective
+from tcfs.project.steps._state import Effective, effective, is_stale
 from tcfs.stores import ETag, Object
 from tcfs.wire import Malformed, keys
 from tcfs.wire.documents import Claim, Status
@@ -32,6 +32,15 @@ class Look:
     def effective(self) -> Effective:
         """What the step is in. No lease is judged to have run out: nothing here keeps time."""
         return effective(self.claim, self.status, ran_out=False)
+
+    @property
+    def has_claim(self) -> bool:
+        """Whether the claim is one that counts: no tombstone, and not one that landed late."""
+        return (
+            self.claim is not None
+            and not self.claim.released
+            and not is_stale(self.claim, self.status)
+        )
 
     @property
     def modified(self) -> int:

@@ -56,7 +56,11 @@ async def _release(
     `nonce`, only a claim that still carries it is given back.
     """
     for _ in range(TRIES):
-        if not _is_given_back(seen, claim) and not is_stale(claim, seen.status):
+        if not (
+            _is_given_back(seen, claim)
+            or is_stale(claim, seen.status)
+            or (nonce is not None and _is_finished_elsewhere(seen))
+        ):
             try:
                 await context.put_status(
                     step, context.pending_of(claim, claim.agent, seen), seen.status_etag
@@ -102,6 +106,12 @@ def _is_given_back(seen: Look, claim: Claim) -> bool:
         and status.claim is not None
         and status.claim == claim.id
     )
+
+
+def _is_finished_elsewhere(seen: Look) -> bool:
+    # The reference finished what was being claimed: without that claim its word stands.
+    status = seen.status
+    return status is not None and status.foreign and status.state is not None and status.state.final
 
 
 async def reopen(context: Context, step: StepId, agent: AgentId) -> None:

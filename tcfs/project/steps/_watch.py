@@ -7,6 +7,7 @@ from typing import Final, final
 
 import trio
 
+from tcfs.project._apart import start_apart
 from tcfs.project._documents import Documents
 from tcfs.project.steps._look import Look, look
 from tcfs.stores import ETag, StoreError
@@ -53,7 +54,7 @@ class Watcher:
                 await self._refresh(step, topic)
             if not self._ticking:
                 self._ticking = True
-                self._nursery.start_soon(self._tick)
+                start_apart(self._nursery, self._tick)
             while True:
                 changed = topic.event
                 if topic.latest is not None:
@@ -68,7 +69,7 @@ class Watcher:
         """Take note of a change that this mount made."""
         topic = self._topics.get(step)
         if topic is not None:
-            self._nursery.start_soon(self._refresh, step, topic)
+            start_apart(self._nursery, self._refresh, step, topic)
 
     async def _refresh(self, step: StepId, topic: _Topic) -> None:
         if topic.looking:

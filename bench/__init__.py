@@ -1,0 +1,1 @@
+"""`make bench`: what the mount costs above the bare requests it is made of."""

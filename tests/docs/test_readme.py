@@ -1,0 +1,111 @@
+"""Every command in README.md, run as a reader would."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mounts import SOURCE, Mount, credentials
+from tests.servers import Account
+
+README = (SOURCE / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tcfs-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+def test_the_session_runs_as_it_is_shown(home: Path) -> None:
+    (session,) = blocks("console")
+    with (
+        Mount(home, str(home / "store"), "designer") as designer,
+        Mount(home, str(home / "store"), "developer") as developer,
+    ):
+        mounts = {"designer": designer, "developer": developer}
+        shown = ""
+        for line in session.splitlines():
+            prompt = re.match(r"(designer|developer)\$ (.*)", line)
+            if prompt:
+                shown += line + "\n"
+                done = mounts[prompt[1]].sh(prompt[2])
+                shown += done.stdout + done.stderr
+    assert shown == session
+
+
+def test_the_mounting_commands_work(home: Path, seaweed: Account, project: str) -> None:
+    """The commands as they stand, but for where the server, the bucket and the home are."""
+    (block,) = (it for it in blocks("sh") if "tcfs init" in it)
+    replaced = {
+        "http://127.0.0.1:8333": seaweed.endpoint,
+        "--bucket agents --project shop": f"--bucket {seaweed.bucket} --project {project}",
+        "s3://agents/shop": f"s3://{seaweed.bucket}/{project}",
+        "/srv/agents": f"{home}/srv",
+        ".venv/bin/tcfs": f"{shlex.quote(sys.executable)} -m tcfs.cli",
+    }
+    environment = {
+        **{k: v for k, v in os.environ.items() if k != "TRACECRAFT_AGENT"},
+        **credentials(seaweed),
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "PYTHONPATH": str(SOURCE),
+    }
+
+    def run(command: str) -> str:
+        for old, new in replaced.items():
+            command = command.replace(old, new)
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    mounted = []
+    try:
+        for line in block.splitlines():
+            # Its default mount point is this machine's; the test's is its own.
+            here = line.partition("#")[0].strip()
+            if "--agent designer" in here:
+                here = here.replace("mount", f"mount s3://{seaweed.bucket}/{project} {home}/first")
+                here += f" --endpoint {seaweed.endpoint}"
+            said = run(here)
+            if " mount" in here:
+                path = re.search(r" at (\S+) as agent", said)
+                assert path, said
+                mounted.append(path[1])
+            if "status" in here:
+                assert "AGENTS (2)" in said
+        assert len(mounted) == 3
+    finally:
+        for path in mounted:
+            if os.path.ismount(path):
+                run(f"{sys.executable} -m tcfs.cli umount {path}")
+
+
+def test_every_path_of_the_table_is_there(home: Path) -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| `")]
+    assert len(rows) > 10
+    with Mount(home, str(home / "store"), "AGENT") as mount:
+        mount.out("echo v > memory/KEY; echo > steps/ID/claim; echo n > steps/ID/handoff")
+        for row in rows:
+            first, *others = re.findall(r"`([^`]+)`", row.split("|")[1])
+            folder = first.rpartition("/")[0]
+            for path in (first, *(f"{folder}/{it}".lstrip("/") for it in others)):
+                assert mount.sh(f"[ -e {path} ]").returncode == 0, path

@@ -1,0 +1,66 @@
+"""Many writers at once, through two mounts and the command line: nothing lost, nothing twice."""
+
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from tests.interop.conftest import Fleet
+from tests.mounts import Mount
+
+LIMIT = 100  # seconds
+
+
+def loop(mount: Mount, count: int, line: str, path: str) -> subprocess.Popen[bytes]:
+    """Start a shell that writes `line`, with a number, to `path` so many times."""
+    script = f"for i in {{1..{count}}}; do echo {line}-$i >> {path} || exit 1; done"
+    return subprocess.Popen(["bash", "-c", script], cwd=mount.path)
+
+
+def finish(loops: list[subprocess.Popen[bytes]]) -> None:
+    """Wait for shells, which must all have succeeded."""
+    try:
+        assert [each.wait(LIMIT) for each in loops] == [0] * len(loops)
+    finally:
+        for each in loops:
+            each.kill()
+            each.wait()
+
+
+def test_messages_of_sixteen_writers_all_arrive_once(make_fleet: Callable[..., Fleet]) -> None:
+    fleet = make_fleet("designer", "developer")
+    fleet.tree.out("echo here > as/dev/agents/dev")
+    expected = Counter(f"tree-{w}-{i}" for w in range(8) for i in range(1, 61))
+    expected += Counter(f"cli-{w}-{i}" for w in range(8) for i in range(1, 61))
+    with ExitStack() as stack:
+        workers = [stack.enter_context(it) for it in fleet.reference.workers(8)]
+        for each in workers:
+            assert each.receive() == "ready"
+        for w, each in enumerate(workers):
+            for i in range(1, 61):
+                each.send([f"writer{w}", "send", "dev", f"cli-{w}-{i}"])
+        finish([loop(fleet.mounts[w % 2], 60, f"tree-{w}", "messages/dev/inbox") for w in range(8)])
+        for w, each in enumerate(workers):
+            for i in range(1, 61):
+                assert each.receive() == [0, f"Sent to dev: cli-{w}-{i}\n"]
+        inboxes = [mount.out("cat messages/dev/inbox") for mount in fleet.mounts]
+        workers[0].send(["dev", "inbox"])
+        code, inbox = workers[0].receive()
+        assert code == 0
+    for inbox in (*inboxes, inbox):
+        assert Counter(line.rpartition(": ")[2] for line in inbox.splitlines()) == expected
+
+
+def test_lines_appended_by_32_processes_on_two_mounts_are_all_there_once_and_whole(
+    make_fleet: Callable[..., Fleet],
+) -> None:
+    fleet = make_fleet("designer", "developer")
+    finish([loop(fleet.mounts[w % 2], 50, f"writer-{w}", "memory/log") for w in range(32)])
+    log = fleet.tree.out("cat memory/log")
+    lines = log.splitlines()
+    assert sorted(lines) == sorted(f"writer-{w}-{i}" for w in range(32) for i in range(1, 51))
+    for w in range(32):
+        mine = [line for line in lines if line.startswith(f"writer-{w}-")]
+        assert mine == [f"writer-{w}-{i}" for i in range(1, 51)]
+    assert fleet.mounts[1].out("cat memory/log") == log
+    assert fleet.reference.out("memory", "get", "log") == log

@@ -1,0 +1,57 @@
+"""Two mounts and the reference's own library race for steps: each has one winner."""
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from statistics import median
+
+from tests.interop.conftest import Fleet
+from tests.interop.reference import PROGRAMS, Process
+
+ROUNDS = 300
+FAIR = ROUNDS // 10
+NOTICE = 0.01  # seconds from telling the contenders to their release
+VERBS = ("create", "mkdir", "symlink")
+
+
+def test_race_of_two_mounts_and_the_reference_has_one_winner_whom_all_three_name(
+    make_fleet: Callable[..., Fleet], record_property: Callable[[str, object], None]
+) -> None:
+    fleet = make_fleet("designer", "developer")
+    wins: Counter[str] = Counter()
+    took: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        contenders = {"cli": fleet.reference.start("claim_by_library.py")}
+        for mount, agent in zip(fleet.mounts, ("designer", "developer"), strict=True):
+            command = [sys.executable, str(PROGRAMS / "claim_by_path.py")]
+            contenders[agent] = Process(command, mount.path, os.environ)
+        for each in contenders.values():
+            stack.enter_context(each)
+        for each in contenders.values():
+            assert each.receive() == "ready"
+        order = list(contenders.items())
+        for number in range(ROUNDS):
+            step = f"round-{number}"
+            release = time.monotonic() + NOTICE
+            for _, each in order:
+                each.send([step, release, VERBS[number % 3]])
+            answers = {agent: each.receive() for agent, each in order}
+            winners = [agent for agent, (won, _) in answers.items() if won]
+            assert len(winners) == 1, (step, answers)
+            for _, each in order:
+                each.send([step])
+            assert [each.receive() for _, each in order] == winners * 3, step
+            wins[winners[0]] += 1
+            took.setdefault(winners[0], []).append(answers[winners[0]][1])
+            order = order[1:] + order[:1]  # none is always told first
+    record_property("wins", dict(wins))
+    record_property("median", {agent: median(times) for agent, times in took.items()})
+    print(dict(wins), {agent: f"{median(it) * 1000:.1f} ms" for agent, it in took.items()})
+    assert len(wins) == 3
+    assert min(wins.values()) >= FAIR, wins
+    winner = fleet.tree.out("cat steps/round-0/owner").strip()
+    refusal = fleet.reference.refusal("claim", "round-0", agent="late")
+    assert f"Step round-0 already claimed by {winner}" in refusal

@@ -1,0 +1,43 @@
+"""Real mounts of the whole thing, used as a user would."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mounts import Mount, credentials
+from tests.servers import Account
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Yield a directory with a short path: a mount point is in every message."""
+    import shutil
+    import tempfile
+
+    path = Path(tempfile.mkdtemp(prefix="tcfs-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def mount(home: Path) -> Iterator[Mount]:
+    """Yield a mount of a local store, for the agent designer."""
+    with Mount(home, str(home / "store"), "designer") as made:
+        yield made
+
+
+@pytest.fixture
+def other(home: Path, mount: Mount) -> Iterator[Mount]:
+    """Yield a second mount of the same store, for the agent developer."""
+    with Mount(home, str(home / "store"), "developer") as made:
+        yield made
+
+
+@pytest.fixture
+def remote(home: Path, seaweed: Account, project: str) -> Iterator[Mount]:
+    """Yield a mount of a project on a real S3 server, for the agent designer."""
+    store = f"s3://{seaweed.bucket}/{project}"
+    options = ("--endpoint", seaweed.endpoint)
+    with Mount(home, store, "designer", *options, environment=credentials(seaweed)) as made:
+        yield made

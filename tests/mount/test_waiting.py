@@ -1,0 +1,99 @@
+"""Reads that wait: they end when told to, and no program sees an error it was not sent."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.mounts import Mount, children, family, is_reading, until
+
+
+def test_timeout_ends_a_wait_in_time(mount: Mount) -> None:
+    begin = time.monotonic()
+    done = mount.sh("timeout 2 cat steps/x/wait")
+    took = time.monotonic() - begin
+    assert done.returncode == 124
+    assert 2.0 <= took <= 2.3
+
+
+def test_a_wait_on_a_descriptor_of_the_shell_ends_in_time(mount: Mount) -> None:
+    begin = time.monotonic()
+    done = mount.sh("exec 8< steps/x/wait; timeout 1 cat <&8; echo $?")
+    assert done.stdout == "124\n"
+    assert time.monotonic() - begin < 1.5
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_wait_at_once(mount: Mount, how: signal.Signals) -> None:
+    reader = subprocess.Popen(["cat", "steps/x/wait"], cwd=mount.path, stdout=subprocess.DEVNULL)
+    until(lambda: is_reading(reader.pid, 'wait'), "cat to block")
+    begin = time.monotonic()
+    reader.send_signal(how)
+    assert reader.wait(10) == -how
+    assert time.monotonic() - begin < 1.0
+
+
+def test_control_c_returns_to_an_interactive_shell_at_once(mount: Mount) -> None:
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(mount.path)
+        environment = os.environ | {"PS1": "ready> "}
+        os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
+    try:
+        _expect(terminal, b"ready> ")
+        os.write(terminal, b"cat steps/x/wait\n")
+        until(lambda: any(is_reading(it, 'wait') for it in children(pid)), "cat to block")
+        begin = time.monotonic()
+        os.write(terminal, b"\x03")
+        _expect(terminal, b"ready> ")
+        assert time.monotonic() - begin < 1.0
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "cat steps/x/wait",
+        "read -r word < steps/x/wait; echo $word",
+        "head -1 steps/x/wait",
+        "grep complete steps/x/wait",
+        "perl -ne print steps/x/wait",
+        "python3 -c \"print(open('steps/x/wait').read(), end='')\"",
+        "node -e \"process.stdout.write(require('fs').readFileSync('steps/x/wait'))\"",
+        "node -e \"require('fs').promises.readFile('steps/x/wait').then(t => process.stdout.write(t))\"",
+    ],
+)
+def test_programs_wait_and_go_on(mount: Mount, other: Mount, script: str) -> None:
+    with mount.popen(script) as waiting:
+        until(lambda: any(is_reading(it, 'wait') for it in family(waiting.pid)), "the reader to block")
+        other.out("echo complete > steps/x/status")
+        out, err = waiting.communicate(timeout=20)
+    assert (waiting.returncode, out, err) == (0, "complete\n", "")
+
+
+def test_waiting_for_what_nobody_has_heard_of_names_the_nearest(mount: Mount) -> None:
+    mount.out("echo > steps/design/claim; timeout 0.3 cat steps/desing/wait; true")
+    until(lambda: "nearest: design" in mount.errors(), "the line in errors")
+
+
+def test_a_mount_ends_while_somebody_waits(mount: Mount) -> None:
+    with mount.popen("cat steps/x/wait") as waiting:
+        until(lambda: any(is_reading(it, 'wait') for it in family(waiting.pid)), "the reader to block")
+        mount.end()
+        assert waiting.wait(10) != 0
+
+
+def _expect(terminal: int, text: bytes) -> None:
+    seen = b""
+    end = time.monotonic() + 10
+    while text not in seen:
+        ready, _, _ = select.select([terminal], [], [], max(0, end - time.monotonic()))
+        assert ready, seen
+        seen += os.read(terminal, 4096)
