@@ -144,7 +144,7 @@ class MemoryStore:
 
     # what a test looks at, or another tool writes
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         return sorted(self._bucket.objects)
 
     def body(self, key: str) -> bytes | None:
@@ -202,7 +202,7 @@ class MemoryStore:
             async with self._request("LIST", prefix):
                 left = [
                     _entry(key, self._bucket.objects[key])
-                    for key in self.keys()
+                    for key in self.stored()
                     if key.startswith(prefix) and (after is None or key > after)
                 ]
             page = left[: self._page]
@@ -216,7 +216,7 @@ class MemoryStore:
         async with self._request("LIST", prefix):
             names: dict[str, None] = {}
             entries = []
-            for key in self.keys():
+            for key in self.stored():
                 if not key.startswith(prefix):
                     continue
                 name, separator, _ = key[len(prefix) :].partition("/")

@@ -155,13 +155,15 @@ class Mount:
         mounted = Path("/proc/self/mounts").read_text()
         if f" {self.path} fuse" in mounted:
             command = ["umount", "-l"] if os.geteuid() == 0 else ["fusermount3", "-uz"]
-            subprocess.run([*command, str(self.path)], check=True)
+            # `auto_unmount` may be quicker.
+            subprocess.run([*command, str(self.path)], check=False, stderr=subprocess.DEVNULL)
 
 
 def is_reading(pid: int, name: str) -> bool:
     """Tell whether a thread of a process is in a read of a file called `name`."""
     try:
-        return any(_reads(pid, task, name) for task in os.listdir(f"/proc/{pid}/task"))
+        tasks = [it.name for it in Path(f"/proc/{pid}/task").iterdir()]
+        return any(_reads(pid, task, name) for task in tasks)
     except (OSError, ValueError):
         return False  # it is gone, or between two system calls
 

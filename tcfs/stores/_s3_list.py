@@ -77,17 +77,8 @@ class Listing:
 
 def level(clients: Clients, prefix: str) -> tuple[list[str], list[Entry]]:
     """Return the names and the objects one level below `prefix`, which ends in `/` or is empty."""
-    if _is_directory(prefix):
-        try:
-            found = obstore.list_with_delimiter(clients.reads(), prefix.rstrip("/") or None)
-        except InvalidPathError:
-            pass_on = None
-        else:
-            entries = [entry_of(meta) for meta in found["objects"]]
-            names = [path.rpartition("/")[2] for path in found["common_prefixes"]]
-            pass_on = (names, entries) if _is_true(entries, prefix) else None
-        if pass_on is not None:
-            return pass_on
+    if _is_directory(prefix) and (shown := _level_by_obstore(clients, prefix)) is not None:
+        return shown
     prefixes, entries = Control(clients).level(prefix)
     names = [path[len(prefix) : -1] for path in prefixes]
     # No path can name the others: `a//b` has an empty name, `a/../b` another meaning.
@@ -95,6 +86,16 @@ def level(clients: Clients, prefix: str) -> tuple[list[str], list[Entry]]:
         [name for name in names if name not in ("", ".", "..")],
         [entry for entry in entries if entry.key != prefix],
     )
+
+
+def _level_by_obstore(clients: Clients, prefix: str) -> tuple[list[str], list[Entry]] | None:
+    try:
+        found = obstore.list_with_delimiter(clients.reads(), prefix.rstrip("/") or None)
+    except InvalidPathError:
+        return None
+    entries = [entry_of(meta) for meta in found["objects"]]
+    names = [path.rpartition("/")[2] for path in found["common_prefixes"]]
+    return (names, entries) if _is_true(entries, prefix) else None
 
 
 @final

@@ -4,9 +4,11 @@ obstore is the data path: it does the same requests in half the time and lets go
 is the control path, for what obstore cannot do (`_s3_control`). Neither repeats a request by
 itself; `_retry` does.
 
-Two things a service may do differently, and no client can mend: SeaweedFS lists a directory's
+What a service does differently, and no client can mend: SeaweedFS lists a directory's
 objects before its siblings whose names sort lower (`a/x` before `a-b`), so keys are in order
-within one directory only; and it takes `\\` in a key for `/`.
+within one directory only. It takes `\\` in a key for `/`, and goes on showing a directory to
+`list_dir` for a while after its last object. And it looks but once a second whether the lock of a
+contended key is free: who loses a race for one may wait for seconds.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence

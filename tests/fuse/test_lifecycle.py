@@ -102,9 +102,14 @@ def test_connection_cut_by_the_kernel_is_cleared(make_mount: Callable[..., Mount
     mount = make_mount().ready()
     minor = os.minor(mount.path.stat().st_dev)
     control = Path("/sys/fs/fuse/connections")
-    if not (control / str(minor)).exists():
+    ours = not (control / str(minor)).exists()
+    if ours:
         subprocess.run(["mount", "-t", "fusectl", "none", str(control)], check=True)
-    (control / str(minor) / "abort").write_text("1")
+    try:
+        (control / str(minor) / "abort").write_text("1")
+    finally:
+        if ours:
+            subprocess.run(["umount", str(control)], check=True)
     assert mount.process.wait(PATIENCE) == 0
     assert mounted(mount.path) == ""
 

@@ -3,66 +3,13 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final
 
 import pytest
 
-from tests.interop.reference import VERSIONS, Reference
-from tests.mounts import Mount, credentials
-from tests.servers import Account, boto3_client
-
-NEWEST = VERSIONS[-1]
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Mounts of one project, and the reference's command line on it, as the agent `cli`."""
-
-    reference: Reference
-    mounts: tuple[Mount, ...]
-    account: Account
-    project: str
-
-    @property
-    def tree(self) -> Mount:
-        """The first mount, or the only one."""
-        return self.mounts[0]
-
-    def get(self, key: str) -> bytes:
-        """Return an object's bytes, as a third party sees them."""
-        client = boto3_client(self.account)
-        try:
-            found = client.get_object(Bucket=self.account.bucket, Key=f"{self.project}/{key}")
-            return bytes(found["Body"].read())
-        finally:
-            client.close()
-
-    def put(self, key: str, body: bytes) -> None:
-        """Put an object, as a third party would."""
-        client = boto3_client(self.account)
-        try:
-            client.put_object(Bucket=self.account.bucket, Key=f"{self.project}/{key}", Body=body)
-        finally:
-            client.close()
-
-
-def assemble(
-    stack: ExitStack, home: Path, account: Account, project: str, version: str, *agents: str
-) -> Fleet:
-    """Make a fleet of a mount for each of `agents`; `stack` ends it."""
-    reference = Reference(version, home / "reference", account, project, "cli")
-    store = f"s3://{account.bucket}/{project}"
-    mounts = []
-    for agent in agents:
-        mount = Mount(
-            *(home, store, agent, "--endpoint", account.endpoint),
-            environment=credentials(account),
-        )
-        mounts.append(stack.enter_context(mount))
-    return Fleet(reference, tuple(mounts), account, project)
+from tests.interop.fleet import Fleet, assemble
+from tests.interop.reference import NEWEST, VERSIONS
+from tests.servers import Account
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -76,6 +23,12 @@ def fleet(
     with ExitStack() as stack:
         home = tmp_path_factory.mktemp("fleet")
         yield assemble(stack, home, seaweed, project, version, "tree")
+
+
+@pytest.fixture
+def newest(fleet: Fleet) -> bool:
+    """Tell whether the reference is the newest version; the older one knows less."""
+    return fleet.reference.version == NEWEST
 
 
 @pytest.fixture

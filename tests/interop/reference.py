@@ -4,6 +4,7 @@ An environment is made once and kept in `<sys.prefix>/reference/<version>`: only
 the tests downloads.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -19,6 +20,7 @@ from tests.mounts import PATIENCE, SOURCE
 from tests.servers import Account
 
 VERSIONS: Final = ("0.2.0", "0.2.5")
+NEWEST: Final = VERSIONS[-1]
 PROGRAMS: Final = Path(__file__).with_name("programs")
 _KEPT: Final = Path(sys.prefix) / "reference"
 _LOCK: Final = SOURCE / "requirements.lock"
@@ -118,10 +120,6 @@ class Reference:
         command = [str(self._bin / "python"), str(PROGRAMS / program), *arguments]
         return Process(command, self.home, self._environment())
 
-    def workers(self, count: int) -> "list[Process]":
-        """Start processes that run the command line many times each: `[agent, argument, …]`."""
-        return [self.start("command_line.py") for _ in range(count)]
-
     def _environment(self) -> Mapping[str, str]:
         return _inherited() | {"HOME": str(self.home)}
 
@@ -159,7 +157,8 @@ class Process:
 
     def close(self) -> None:
         """End it: it ends when its input does."""
-        self._pipe(self._process.stdin).close()
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe(self._process.stdin).close()
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tests.interop.conftest import Fleet
+from tests.interop.fleet import Fleet
 from tests.mounts import Mount
 
 LIMIT = 100  # seconds
@@ -24,6 +24,7 @@ def finish(loops: list[subprocess.Popen[bytes]]) -> None:
     finally:
         for each in loops:
             each.kill()
+        for each in loops:
             each.wait()
 
 
@@ -33,7 +34,8 @@ def test_messages_of_sixteen_writers_all_arrive_once(make_fleet: Callable[..., F
     expected = Counter(f"tree-{w}-{i}" for w in range(8) for i in range(1, 61))
     expected += Counter(f"cli-{w}-{i}" for w in range(8) for i in range(1, 61))
     with ExitStack() as stack:
-        workers = [stack.enter_context(it) for it in fleet.reference.workers(8)]
+        start = fleet.reference.start
+        workers = [stack.enter_context(start("command_line.py")) for _ in range(8)]
         for each in workers:
             assert each.receive() == "ready"
         for w, each in enumerate(workers):

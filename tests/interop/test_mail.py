@@ -3,14 +3,7 @@
 import json
 import re
 
-import pytest
-
-from tests.interop.conftest import NEWEST, Fleet
-
-
-@pytest.fixture
-def newest(fleet: Fleet) -> bool:
-    return fleet.reference.version == NEWEST
+from tests.interop.fleet import Fleet
 
 
 def lines(inbox: str) -> list[str]:

@@ -2,14 +2,7 @@
 
 import json
 
-import pytest
-
-from tests.interop.conftest import NEWEST, Fleet
-
-
-@pytest.fixture
-def newest(fleet: Fleet) -> bool:
-    return fleet.reference.version == NEWEST
+from tests.interop.fleet import Fleet
 
 
 def test_agent_made_by_init_shows_in_the_tree(fleet: Fleet) -> None:
@@ -61,7 +54,9 @@ def test_status_of_the_command_line_counts_what_the_tree_did(fleet: Fleet, newes
     if not newest:
         assert "No such command" in reference.refusal("status")
         return
-    tree.out("echo > steps/seen.one/claim; echo > steps/two/claim; echo complete > steps/two/status")
+    tree.out(
+        "echo > steps/seen.one/claim; echo > steps/two/claim; echo complete > steps/two/status"
+    )
     tree.out("mkdir messages/counted; echo hi >> messages/counted/inbox")
     snapshot = json.loads(reference.out("status", "--json"))
     steps = {it["id"]: (it["status"], it["agent"]) for it in snapshot["steps"]}

@@ -3,14 +3,7 @@
 import json
 import subprocess
 
-import pytest
-
-from tests.interop.conftest import NEWEST, Fleet
-
-
-@pytest.fixture
-def newest(fleet: Fleet) -> bool:
-    return fleet.reference.version == NEWEST
+from tests.interop.fleet import Fleet
 
 
 def test_claim_by_the_command_line_is_seen_in_the_tree(fleet: Fleet) -> None:
@@ -80,9 +73,7 @@ def test_unclaimed_step_completed_by_the_command_line_cannot_be_claimed_in_the_t
     assert "File exists" in fleet.tree.sh("echo mine > steps/unclaimed/claim").stderr
 
 
-def test_complete_with_all_its_flags_is_the_handoff_in_the_tree(
-    fleet: Fleet, newest: bool
-) -> None:
+def test_complete_with_all_its_flags_is_the_handoff_in_the_tree(fleet: Fleet, newest: bool) -> None:
     tree, reference = fleet.tree, fleet.reference
     reference.out("claim", "Flags.1")
     if not newest:

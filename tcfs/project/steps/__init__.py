@@ -204,7 +204,7 @@ class Steps:
                 case _:
                     try:
                         tenure = self._tenure(step, agent)
-                        await finish(self._context, step, agent, tenure, state)
+                        await finish(self._context, step, agent, tenure, state, seen)
                     except NotHolder:
                         self._tenures.pop((step, agent), None)
                         raise

@@ -17,9 +17,9 @@ from tcfs.wire.ids import AgentId, StepId, fresh
 
 
 async def finish(
-    context: Context, step: StepId, agent: AgentId, tenure: str | None, result: State
+    context: Context, step: StepId, agent: AgentId, tenure: str | None, result: State, seen: Look
 ) -> None:
-    """Finish `step` as `result`: held by `agent`, or by nobody.
+    """Finish `step`, which `seen` shows, as `result`: held by `agent`, or by nobody.
 
     Finishing goes through the claim, never through a status alone: whoever holds the claim's
     ETag decides, and a status that is late cannot undo it.
@@ -30,7 +30,6 @@ async def finish(
         OutcomeUnknown: it may be finished, or the status does not say so yet.
         Unavailable, Denied, ReadOnly
     """
-    seen = await look(context.documents, step)
     # A claim made only to be finished is nobody's until it carries the result.
     with Untold(context.journal) as untold:
         if holds(seen.claim, seen.status, agent, tenure):

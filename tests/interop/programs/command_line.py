@@ -4,13 +4,18 @@ Reads `[agent, argument, …]` a line and answers `[exit code, what it printed]`
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
 import sys
 
 import click
+import tracecraft.s3
 from tracecraft.cli import cli
+
+# A client takes its maker longer than all a command does with it.
+tracecraft.s3.S3 = functools.cache(tracecraft.s3.S3)
 
 
 def call(arguments):
