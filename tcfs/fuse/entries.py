@@ -37,6 +37,7 @@ class Entries:
     def __init__(self, inodes: Inodes, files: OpenFiles) -> None:
         self._inodes = inodes
         self._files = files
+        self._born = time.time_ns()
         self._uid = os.getuid()
         self._gid = os.getgid()
 
@@ -69,7 +70,8 @@ class Entries:
         entry.st_size = size
         entry.st_blksize = BLOCK
         entry.st_blocks = (size + 511) // 512
-        entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = attributes.modified
+        modified = attributes.modified or self._born  # what nothing tells is as old as the mount
+        entry.st_mtime_ns = entry.st_ctime_ns = entry.st_atime_ns = modified
         self._inodes.shown(inode, size)
         return entry
 

@@ -94,14 +94,13 @@ def check_fuse() -> None:
     except FileNotFoundError:
         raise CannotMount(
             "there is no /dev/fuse; load the kernel module (sudo modprobe fuse), or start the "
-            "container with --device /dev/fuse --cap-add SYS_ADMIN. Without a mount, tcfs ls, "
-            "cat, put, append, rm, mkdir and wait do the same"
+            "container with --device /dev/fuse --cap-add SYS_ADMIN"
         ) from None
     except PermissionError:
         raise CannotMount(
             "/dev/fuse is not open to this user; sudo chmod 666 /dev/fuse is what udev does on "
             "a desktop or server, minimal images do not. In a container, --device /dev/fuse is "
-            "needed too. Without a mount, tcfs ls, cat, put, append, rm, mkdir and wait do the same"
+            "needed too"
         ) from None
     except OSError as error:
         raise CannotMount(f"/dev/fuse cannot be opened: {error.strerror}") from None

@@ -1,7 +1,7 @@
 """The pauses between attempts: exponential with full jitter, until the deadline."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import trio
@@ -13,7 +13,7 @@ LONGEST: Final = 2.0
 LAST_CALL: Final = 0.1  # an attempt that has less time than this is not begun
 
 
-async def pauses() -> AsyncIterator[None]:
+async def pauses() -> AsyncGenerator[None, None]:
     """Yield at once, and then after ever longer pauses, as long as another attempt has time."""
     ceiling = FIRST
     yield
