@@ -16,7 +16,7 @@ from tests.servers import Account
 def fleet(
     request: pytest.FixtureRequest, seaweed: Account, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
-    """Yield a mount of the agent `tree`, and `cli`, of either version; tests use their own names."""
+    """Yield a mount of the agent `tree`, and `cli` of either version; a test has its own names."""
     version = request.param
     module = Path(request.node.name).stem
     project = f"{module}-{version}-{os.getpid()}"

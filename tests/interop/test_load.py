@@ -47,9 +47,9 @@ def test_messages_of_sixteen_writers_all_arrive_once(make_fleet: Callable[..., F
                 assert each.receive() == [0, f"Sent to dev: cli-{w}-{i}\n"]
         inboxes = [mount.out("cat messages/dev/inbox") for mount in fleet.mounts]
         workers[0].send(["dev", "inbox"])
-        code, inbox = workers[0].receive()
+        code, theirs = workers[0].receive()
         assert code == 0
-    for inbox in (*inboxes, inbox):
+    for inbox in (*inboxes, theirs):
         assert Counter(line.rpartition(": ")[2] for line in inbox.splitlines()) == expected
 
 

@@ -9,6 +9,8 @@ from tests.mounts import Mount, until
 
 
 def test_echo_claims_and_the_next_echo_is_told_file_exists(mount: Mount, other: Mount) -> None:
+    """One value a file: it prints the value and a newline, nothing else. A refusal has a line
+    in `.tcfs/errors` that says what to do."""
     assert mount.sh("echo 'on the API' > steps/design/claim").returncode == 0
     lost = other.sh("echo 'me too' > steps/design/claim")
     assert lost.returncode == 1
@@ -40,6 +42,7 @@ def test_echo_claims_and_the_next_echo_is_told_file_exists(mount: Mount, other: 
     ],
 )
 def test_every_verb_claims_once(mount: Mount, other: Mount, verb: str) -> None:
+    """A claim is won by one agent, whichever tool or host the others use."""
     assert mount.sh(verb).returncode == 0, mount.log
     assert other.out("cat steps/x/owner") == "designer\n"
     assert other.sh(verb).returncode != 0
@@ -51,12 +54,14 @@ def test_every_verb_claims_once(mount: Mount, other: Mount, verb: str) -> None:
 
 
 def test_touch_by_the_holder_fails_too(mount: Mount) -> None:
+    """Whoever has a claim is told File exists by the next one, as everybody is."""
     done = mount.sh("touch steps/x/claim && echo won; touch steps/x/claim && echo won")
     assert done.stdout == "won\n"
     assert done.stderr == "touch: cannot touch 'steps/x/claim': File exists\n"
 
 
 def test_the_holder_gives_back_by_rm_and_only_the_holder(mount: Mount, other: Mount) -> None:
+    """The generation of a step only rises."""
     mount.out("echo > steps/x/claim")
     refused = other.sh("rm -f steps/x/claim")
     assert "Operation not permitted" in refused.stderr
@@ -82,6 +87,7 @@ def test_a_note_that_is_another_agents_id_undoes_the_claim(mount: Mount, other: 
 
 
 def test_finishing_hands_off_and_wakes_who_waits(mount: Mount, other: Mount) -> None:
+    """A finished step cannot be claimed; who finished it reopens it with `pending`."""
     mount.out("echo > steps/x/claim")
     mount.out("printf 'To: developer\\nNext: deploy\\n\\nsee api.py\\n' > steps/x/handoff")
     with other.popen("cat steps/x/wait") as waiting:
@@ -98,6 +104,7 @@ def test_finishing_hands_off_and_wakes_who_waits(mount: Mount, other: Mount) -> 
 
 
 def test_finishing_what_nobody_claimed_claims_it_on_the_way(mount: Mount, other: Mount) -> None:
+    """Finishing what nobody holds claims it on the way."""
     mount.out("echo needs-review > steps/x/status")
     assert other.out("cat steps/x/status steps/x/owner") == "needs_review\ndesigner\n"
     assert json.loads(other.out("cat steps/x/claim.json"))["result"] == "needs_review"
@@ -122,6 +129,8 @@ def test_status_refuses_what_is_not_meant(mount: Mount, other: Mount) -> None:
 
 
 def test_steps_answer_by_name_before_anything_is_stored(mount: Mount) -> None:
+    """A valid step id is a directory before anything is stored there. Another spelling of a
+    step id is a symbolic link to the folded one."""
     assert "File exists" in mount.sh("mkdir steps/x").stderr
     assert mount.out("mkdir -p steps/x; [ -d steps/x ] && echo yes; ls steps") == "yes\n"
     assert mount.out("cat steps/x/status") == "pending\n"
@@ -129,6 +138,8 @@ def test_steps_answer_by_name_before_anything_is_stored(mount: Mount) -> None:
 
 
 def test_plain_files_are_kept_with_a_step(mount: Mount, other: Mount) -> None:
+    """`rm -r` of a step that is yours, or nobody's, removes it. A file that blocks is not
+    listed."""
     mount.out("echo > steps/x/claim; seq 100000 > steps/x/numbers.txt")
     assert other.out("wc -l < steps/x/numbers.txt") == "100000\n"
     assert other.out("ls steps/x") == "claim\nnumbers.txt\nowner\nstatus\n"
@@ -154,6 +165,8 @@ def test_a_claim_outlives_a_killed_mount(mount: Mount, other: Mount) -> None:
 
 
 def test_acting_by_path_and_by_environment(mount: Mount) -> None:
+    """`as/<agent>/` decides who acts, else `TRACECRAFT_AGENT` in the environment of the opening
+    process, else the mount."""
     mount.out("echo > as/tester/steps/x/claim")
     assert mount.out("cat steps/x/owner as/tester/.tcfs/agent").startswith("tester\ntester\n")
     done = mount.sh("echo > steps/y/claim", TRACECRAFT_AGENT="reviewer")

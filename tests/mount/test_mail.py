@@ -32,6 +32,9 @@ PYTHON = (
     ],
 )
 def test_it_is_one_message(mount: Mount, other: Mount, script: str) -> None:
+    """What is written between opening and the last close is one value, one message, one note.
+    It is stored when whoever opened it lets go of it; a duplicate that a child closes stores
+    nothing. `>>` and `>` to `inbox`, and any new name, send one message."""
     file = mount.path.parent / "script.sh"
     file.write_text("#!/bin/bash\necho a\n/bin/echo b\ndate\necho c\n")
     file.chmod(0o755)
@@ -42,6 +45,7 @@ def test_it_is_one_message(mount: Mount, other: Mount, script: str) -> None:
 
 
 def test_a_writer_that_is_killed_sends_nothing(mount: Mount) -> None:
+    """A writer that is killed by a signal stores nothing in the end."""
     mount.out(
         "bash -c 'exec 7>> messages/designer/inbox; echo half >&7; kill -9 $$'; "
         "{ echo half; kill -9 $BASHPID; } >> messages/designer/inbox & wait; true"
@@ -50,6 +54,8 @@ def test_a_writer_that_is_killed_sends_nothing(mount: Mount) -> None:
 
 
 def test_an_inbox_shows_direct_and_broadcast_mail_by_time(mount: Mount, other: Mount) -> None:
+    """An inbox shows direct mail and everybody's broadcasts but one's own, by time. If all
+    lines before a first blank line are `Step:` lines, they thread the message to a step."""
     mount.out("echo first >> messages/developer/inbox")
     mount.out("echo 'to all' >> messages/_broadcast/inbox")
     other.out("echo 'from me' >> messages/_broadcast/inbox")
@@ -66,6 +72,7 @@ def test_an_inbox_shows_direct_and_broadcast_mail_by_time(mount: Mount, other: M
 
 
 def test_a_message_is_a_file_that_its_reader_removes(mount: Mount, other: Mount) -> None:
+    """A message is removed by its reader only; a broadcast by nobody."""
     mount.out("echo hello >> messages/developer/inbox")
     letter = other.out("cat messages/developer/*_designer_*")
     assert letter.startswith("From: designer\nDate: 20")
@@ -79,6 +86,7 @@ def test_a_message_is_a_file_that_its_reader_removes(mount: Mount, other: Mount)
 
 
 def test_mail_to_a_misspelt_agent_is_refused(mount: Mount, other: Mount) -> None:
+    """A mailbox is there when its agent is registered, has mail, or it was made with `mkdir`."""
     assert "No such file or directory" in mount.sh("echo hi >> messages/develper/inbox").stderr
     assert "Is a directory" in mount.sh("echo hi >> messages/developer").stderr
     mount.out("mkdir messages/tester; echo hi >> messages/tester/inbox; ls messages")
@@ -86,6 +94,7 @@ def test_mail_to_a_misspelt_agent_is_refused(mount: Mount, other: Mount) -> None
 
 
 def test_what_is_no_message_is_refused(mount: Mount, home: Path) -> None:
+    """A message has at most 1 MiB."""
     big = home / "big"
     big.write_bytes(b"x" * ((1 << 20) + 1))
     assert "Message too long" in mount.sh(f"cp {big} messages/designer/").stderr
@@ -95,11 +104,14 @@ def test_what_is_no_message_is_refused(mount: Mount, home: Path) -> None:
 
 
 def test_a_terminal_obeys_nothing_in_a_message(mount: Mount) -> None:
+    """Control characters are shown escaped."""
     mount.out("printf 'a\\033[31mb\\007\\n' >> messages/designer/inbox")
     assert "a\\x1b[31mb\\x07" in mount.out("cat messages/designer/inbox")
 
 
 def test_agents_show_and_describe_themselves(mount: Mount, other: Mount) -> None:
+    """The mount registers its agent, and signs it off when it ends. Writing to one's own file
+    sets the summary."""
     assert mount.out("ls agents") == "designer\ndeveloper\n"
     other.out("echo 'doing the API' > agents/developer")
     shown = mount.out("cat agents/developer").splitlines()

@@ -21,6 +21,7 @@ CONTENTS = {
 
 @pytest.mark.parametrize("name", CONTENTS)
 def test_bytes_come_back_as_they_were(mount: Mount, other: Mount, home: Path, name: str) -> None:
+    """Bytes come back exactly as they were written."""
     content = CONTENTS[name]
     (home / "f").write_bytes(content)
     mount.out(f"cp {home}/f memory/x; cmp {home}/f memory/x")
@@ -28,6 +29,7 @@ def test_bytes_come_back_as_they_were(mount: Mount, other: Mount, home: Path, na
 
 
 def test_a_key_reads_by_dots_and_by_slashes(mount: Mount) -> None:
+    """A `/` in a path means what a `.` means in the key."""
     mount.out("echo v > memory/design.contract; echo w > memory/design.api.v2")
     assert mount.out("cat memory/design/contract memory/design/api/v2") == "v\nw\n"
     assert mount.out("ls memory; ls memory/design memory/design/api") == (
@@ -51,6 +53,7 @@ def test_a_file_name_is_a_key(mount: Mount, home: Path) -> None:
 
 
 def test_every_version_is_kept(mount: Mount, other: Mount) -> None:
+    """Every version is kept, oldest first, read-only."""
     mount.out("echo one > memory/k")
     other.out("echo two > memory/k")
     mount.out("echo three >> memory/k; rm memory/k")
@@ -62,6 +65,7 @@ def test_every_version_is_kept(mount: Mount, other: Mount) -> None:
 
 
 def test_exclusive_creation_is_decided_once(mount: Mount, other: Mount) -> None:
+    """`O_EXCL` creates a key once."""
     mount.out("set -C; echo designer > memory/leader")
     lost = other.sh("set -C; echo developer > memory/leader")
     assert "cannot overwrite existing file" in lost.stderr
@@ -71,6 +75,7 @@ def test_exclusive_creation_is_decided_once(mount: Mount, other: Mount) -> None:
 
 
 def test_the_exact_object_is_beside_the_value(mount: Mount) -> None:
+    """The exact object of a document is at its name + `.json`, unlisted and read-only."""
     mount.out("printf v > memory/k")
     document = json.loads(mount.out("cat memory/k.json"))
     assert (document["value"], document["set_by"], document["newline"]) == ("v", "designer", False)
@@ -102,6 +107,8 @@ def test_values_are_moved_and_removed(mount: Mount) -> None:
     ],
 )
 def test_bad_keys_and_values_are_refused(mount: Mount, command: str, says: str) -> None:
+    """A value is UTF-8 of at most 1 MiB. A key may not have empty segments, begin with `.` or
+    be `_history`. A directory of keys cannot be renamed."""
     done = mount.sh(command)
     assert done.returncode != 0
     assert says in done.stderr
@@ -117,9 +124,12 @@ def test_a_group_is_one_value_in_the_end(mount: Mount) -> None:
 
 
 def test_appends_of_many_processes_are_all_kept(mount: Mount, other: Mount) -> None:
+    """`>>` is atomic across hosts: of concurrent appends none is lost, doubled or torn."""
     script = "for p in 1 2 3 4; do for i in 1 2 3 4 5; do echo $0-$p-$i >> memory/log; done & done"
-    started = [it.popen(f"set -- ; {script.replace('$0', name)}; wait") for it, name in
-               ((mount, "a"), (other, "b"))]
+    started = [
+        it.popen(f"set -- ; {script.replace('$0', name)}; wait")
+        for it, name in ((mount, "a"), (other, "b"))
+    ]
     for it in started:
         assert it.communicate(timeout=60)[1] == ""
     lines = mount.out("cat memory/log").splitlines()
@@ -129,6 +139,8 @@ def test_appends_of_many_processes_are_all_kept(mount: Mount, other: Mount) -> N
 
 
 def test_a_write_that_the_store_refuses_is_told_by_its_exit_code(mount: Mount) -> None:
+    """For all but mail, a first write that ends in a newline is stored at once, so the exit
+    code of `echo` is true."""
     assert mount.sh("echo v > memory/k && echo stored").stdout == "stored\n"
     done = mount.sh("printf '\\377\\n' > memory/k && echo stored")
     assert done.stdout == ""

@@ -29,6 +29,7 @@ def mounted(home: Path, server: SeaweedFS) -> Iterator[Mount]:
 
 
 def test_nothing_hangs_and_everything_works_afterwards(mounted: Mount, server: SeaweedFS) -> None:
+    """No operation takes longer than the mount's deadline, but a read that waits on purpose."""
     mounted.out("echo before > memory/k; echo > steps/x/claim; echo hi >> messages/designer/inbox")
     server.kill()
     for script in (

@@ -30,7 +30,7 @@ def test_a_wait_on_a_descriptor_of_the_shell_ends_in_time(mount: Mount) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_wait_at_once(mount: Mount, how: signal.Signals) -> None:
     reader = subprocess.Popen(["cat", "steps/x/wait"], cwd=mount.path, stdout=subprocess.DEVNULL)
-    until(lambda: is_reading(reader.pid, 'wait'), "cat to block")
+    until(lambda: is_reading(reader.pid, "wait"), "cat to block")
     begin = time.monotonic()
     reader.send_signal(how)
     assert reader.wait(10) == -how
@@ -46,7 +46,7 @@ def test_control_c_returns_to_an_interactive_shell_at_once(mount: Mount) -> None
     try:
         _expect(terminal, b"ready> ")
         os.write(terminal, b"cat steps/x/wait\n")
-        until(lambda: any(is_reading(it, 'wait') for it in children(pid)), "cat to block")
+        until(lambda: any(is_reading(it, "wait") for it in children(pid)), "cat to block")
         begin = time.monotonic()
         os.write(terminal, b"\x03")
         _expect(terminal, b"ready> ")
@@ -72,7 +72,9 @@ def test_control_c_returns_to_an_interactive_shell_at_once(mount: Mount) -> None
 )
 def test_programs_wait_and_go_on(mount: Mount, other: Mount, script: str) -> None:
     with mount.popen(script) as waiting:
-        until(lambda: any(is_reading(it, 'wait') for it in family(waiting.pid)), "the reader to block")
+        until(
+            lambda: any(is_reading(it, "wait") for it in family(waiting.pid)), "the reader to block"
+        )
         other.out("echo complete > steps/x/status")
         out, err = waiting.communicate(timeout=20)
     assert (waiting.returncode, out, err) == (0, "complete\n", "")
@@ -85,7 +87,9 @@ def test_waiting_for_what_nobody_has_heard_of_names_the_nearest(mount: Mount) ->
 
 def test_a_mount_ends_while_somebody_waits(mount: Mount) -> None:
     with mount.popen("cat steps/x/wait") as waiting:
-        until(lambda: any(is_reading(it, 'wait') for it in family(waiting.pid)), "the reader to block")
+        until(
+            lambda: any(is_reading(it, "wait") for it in family(waiting.pid)), "the reader to block"
+        )
         mount.end()
         assert waiting.wait(10) != 0
 

@@ -55,6 +55,12 @@ class World:
         self.generations.append(generation)
         self.holder[agent] = tenure
 
+    def ended(self, agent: AgentId) -> None:
+        """The agent itself ended what another mount of it may have claimed meanwhile."""
+        now = state_of(self.store)
+        if now.state is not IN_PROGRESS or now.tenure != self.holder.get(agent):
+            self.holder.pop(agent, None)
+
 
 async def act(world: World, project: Project, name: str) -> None:
     """Do one act, and keep book of what its agent is told."""
@@ -75,9 +81,11 @@ async def act(world: World, project: Project, name: str) -> None:
                         world.doubt = True
                         raise
                     world.finished = agent
+                    world.ended(agent)
                 case "give back":
                     world.holder.pop(agent, None)
                     await steps.give_back(X, agent)
+                    world.ended(agent)
                 case "reopen":
                     if state_of(world.store).state is not COMPLETE:
                         return

@@ -7,7 +7,7 @@ Reads `[step, when]` a line, claims at that time of the monotonic clock and answ
 import json
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from tracecraft.config import load_config
 from tracecraft.s3 import S3, PreconditionFailed
@@ -21,7 +21,7 @@ for line in sys.stdin:
     if not when:
         print(json.dumps(store.get_json(f"steps/{step}/claim.json")["agent"]), flush=True)
         continue
-    now = datetime.now(timezone.utc).isoformat()
+    now = datetime.now(UTC).isoformat()
     time.sleep(max(0.0, when[0] - time.monotonic()))
     begun = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""Claims steps of the tree it is started in when told to.
+"""Claims steps of the tree it is started in when told to, as a shell does after `cd steps/x`.
 
 Reads `[step, when, verb]` a line, claims at that time of the monotonic clock by that verb and
 answers `[won, seconds it took]`; for `[step]` it answers who holds the step.
@@ -21,17 +21,19 @@ def symlink(path: str) -> None:
 
 VERBS = {"create": create, "mkdir": os.mkdir, "symlink": symlink}
 
+root = Path.cwd()
 print(json.dumps("ready"), flush=True)
 for line in sys.stdin:
     step, *when = json.loads(line)
     if not when:
-        print(json.dumps(Path(f"steps/{step}/owner").read_text().strip()), flush=True)
+        print(json.dumps((root / "steps" / step / "owner").read_text().strip()), flush=True)
         continue
     release, verb = when
+    os.chdir(root / "steps" / step)
     time.sleep(max(0.0, release - time.monotonic()))
     begun = time.monotonic()
     try:
-        VERBS[verb](f"steps/{step}/claim")
+        VERBS[verb]("claim")
         won = True
     except FileExistsError:
         won = False
