@@ -90,6 +90,11 @@ class Documents:
             raise errors[0]
         return found
 
+    def has(self, key: str) -> bool:
+        """Tell whether there was an object at `key` when it was last looked at."""
+        seen = self._seen.get(key)
+        return seen is not None and seen.object is not None
+
     def known(self, entry: Entry) -> Object | None:
         """Return the object that a listing just showed if it is here already."""
         seen = self._seen.get(entry.key)

@@ -59,8 +59,8 @@ class Agents:
         except InvalidName:
             return False
         # Agents do not go: one that was there a second ago is there. One that was not may be.
-        known = await self._documents.read(key, max_age=SURE)
-        return (known or await self._documents.read(key)) is not None
+        age = SURE if self._documents.has(key) else 0.0
+        return await self._documents.read(key, max_age=age) is not None
 
     async def list(self) -> Sequence[tuple[AgentId, Entry]]:
         """Return the agents with their objects, by id."""
