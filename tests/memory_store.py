@@ -30,6 +30,7 @@ from tcfs.stores import (
     Unavailable,
     Unsupported,
 )
+from tcfs.stores.deadline import remaining
 
 ALL: Final = Capabilities(create=True, replace=True, delete=True, conditional_get=True, shared=True)
 NO_DELETE: Final = Capabilities(
@@ -316,6 +317,8 @@ class _Request:
 
     async def __aenter__(self) -> None:
         store = self._store
+        if remaining() <= 0:
+            raise Unavailable("no time was left to ask; nothing was sent")
         if self._alone:
             await store._turn.acquire()
         try:

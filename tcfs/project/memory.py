@@ -5,18 +5,18 @@ changed (protocol.md, memory).
 """
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from typing import Final, final
-
-import trio
 
 from tcfs.project._clock import Clock
 from tcfs.project._conditional import Lost, Writer
 from tcfs.project._documents import WALK, Documents
 from tcfs.project._locks import Locks
-from tcfs.project.errors import Exists, Invalid, Missing, TooLarge
+from tcfs.project.errors import Exists, Invalid, Missing, Refused, TooLarge
 from tcfs.stores import Entry, Object, OutcomeUnknown, StoreError
 from tcfs.stores.deadline import DEFAULT
 from tcfs.wire import Malformed, keys
@@ -27,6 +27,7 @@ from tcfs.wire.times import iso
 log: Final = logging.getLogger(__name__)
 MAX_VALUE: Final = 1 << 20  # bytes: tree.md, memory
 RECENT: Final = 2 * DEFAULT  # seconds a nonce is kept: two deadlines
+JOINED: Final = 1 << 16  # bytes that are added for several callers at once
 HURRY: Final = 5.0  # seconds: how old a base an append may try first; the condition decides
 
 
@@ -40,6 +41,17 @@ class Value:
 
 
 @final
+@dataclass(slots=True, eq=False)
+class _Addition:
+    """What one caller adds; `error` is what became of it, once `done`."""
+
+    agent: AgentId
+    content: bytes
+    done: bool = False
+    error: Exception | None = None
+
+
+@final
 class Memory:
     """The memory of a project, as one mount acts on it."""
 
@@ -49,6 +61,7 @@ class Memory:
         self._writer = writer
         self._clock = clock
         self._alone = Locks()
+        self._queues: dict[str, deque[_Addition]] = {}
 
     # reading
 
@@ -81,7 +94,7 @@ class Memory:
         return await self._store.any_under(f"{keys.MEMORY}{below.replace('.', '/')}/")
 
     async def values(self, entries: Sequence[Entry]) -> dict[str, Value]:
-        """Return values of objects that `list` just showed, by key; unreadable ones are left out."""
+        """Return values of objects that `list` just showed, by key, but for unreadable ones."""
         found = {}
         for key, each in (await self._documents.read_many(entries)).items():
             try:
@@ -146,31 +159,79 @@ class Memory:
     async def append(self, name: str, agent: AgentId, content: bytes) -> None:
         """Add to the end of a value, atomically across hosts; a key without one gets it.
 
+        What several tasks of this mount add for one agent while a write is under way goes into
+        the next write together: each write carries the whole value.
+
         Raises:
             OutcomeUnknown: it may have been added; trying again could add it twice.
             TooLarge, Invalid, Malformed, Unavailable, Denied, ReadOnly, Unsupported
         """
-        async with self._alone.hold(name):
-            found = await self._documents.read(keys.memory(name), max_age=HURRY)
-            if found is not None and not content:
-                return  # made by somebody else just now, and nothing to add
-            while True:
-                before = MemoryValue.parse(found.body) if found else None
-                joined = (value_of(found).content if found else b"") + content
-                document = self._document(agent, joined, before)
-                try:
-                    await self._write(name, document, found)
-                except Lost as lost:
-                    if lost.unanswered and not _accounts_for(lost.current, before):
-                        raise OutcomeUnknown(
-                            f"it is unknown whether memory/{name} was added to: another tool wrote "
-                            "it meanwhile; read it, and add again what is missing"
-                        ) from lost
-                    found = lost.current
-                    await trio.lowlevel.checkpoint()
-                else:
-                    break
-            await self._keep_version_later(name, agent, document)
+        queue = self._queues.setdefault(name, deque())
+        mine = _Addition(agent, content)
+        queue.append(mine)
+        try:
+            async with self._alone.hold(name):
+                while not mine.done:
+                    await self._append_next(name, queue)
+        finally:
+            if mine in queue:  # cancelled before its turn
+                queue.remove(mine)
+            if not queue:
+                self._queues.pop(name, None)
+        if mine.error is not None:
+            raise mine.error
+
+    async def _append_next(self, name: str, queue: "deque[_Addition]") -> None:
+        batch = [*takewhile(lambda it: it.agent == queue[0].agent, queue)]
+        if sum(len(it.content) for it in batch) > JOINED:
+            batch = batch[:1]
+        for it in batch:
+            queue.popleft()
+            it.done = True
+            it.error = OutcomeUnknown(f"adding to memory/{name} was interrupted; read it")
+        try:
+            await self._append(name, batch[0].agent, b"".join(it.content for it in batch))
+        except Refused as error:
+            # One of them may be what is refused: each is told its own.
+            if len(batch) == 1:
+                batch[0].error = error
+                return
+            for it in batch:
+                it.error = await self._append_alone(name, it)
+        except (StoreError, Malformed) as error:
+            for it in batch:
+                it.error = error
+        else:
+            for it in batch:
+                it.error = None
+
+    async def _append_alone(self, name: str, addition: "_Addition") -> Exception | None:
+        try:
+            await self._append(name, addition.agent, addition.content)
+        except (Refused, StoreError, Malformed) as error:
+            return error
+        return None
+
+    async def _append(self, name: str, agent: AgentId, content: bytes) -> None:
+        found = await self._documents.read(keys.memory(name), max_age=HURRY)
+        if found is not None and not content:
+            return  # made by somebody else just now, and nothing to add
+        while True:
+            before = MemoryValue.parse(found.body) if found else None
+            joined = (value_of(found).content if found else b"") + content
+            document = self._document(agent, joined, before)
+            try:
+                await self._write(name, document, found)
+            except Lost as lost:
+                if lost.unanswered and not _accounts_for(lost.current, before):
+                    raise OutcomeUnknown(
+                        f"it is unknown whether memory/{name} was added to: another tool wrote "
+                        "it meanwhile; read it, and add again what is missing"
+                    ) from lost
+                found = lost.current
+            else:
+                break
+        await self._keep_version_later(name, agent, document)
 
     async def delete(self, name: str) -> None:
         """Remove a value; its versions stay. One that is not there is removed already."""

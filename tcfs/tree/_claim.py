@@ -6,7 +6,7 @@ import trio
 
 from tcfs.project import WALK, together
 from tcfs.project.errors import Held, Invalid, NotHolder
-from tcfs.project.steps import Tenure
+from tcfs.project.steps import Tenure, held, not_holder
 from tcfs.stores import StoreError
 from tcfs.tree._base import Attributes, Caller, Directory, File, Handle, Node, OpenMode
 from tcfs.tree._text import Addition, Snapshot, Text, is_line
@@ -44,10 +44,7 @@ class ClaimFile(File):
         steps = self._view.project.steps
         seen = await steps.look(self._step, max_age=WALK)
         if seen.effective.state is not State.IN_PROGRESS or seen.effective.agent != agent:
-            raise NotHolder(
-                f"steps/{self._step} is {_holding(seen.effective.agent)}, not by you; "
-                "only the holder adds to the note"
-            )
+            raise not_holder(self._step, seen)
 
         async def add(text: bytes) -> None:
             await steps.annotate(self._step, agent, _note(text))
@@ -64,10 +61,7 @@ class ClaimFile(File):
 
     async def _held(self) -> Held:
         seen = await self._view.project.steps.look(self._step, max_age=WALK)
-        return Held(
-            f"steps/{self._step} is {_holding(seen.effective.agent)}; "
-            f"`cat steps/{self._step}/wait` waits for it, or take another step"
-        )
+        return held(self._step, seen)
 
     async def _text(self) -> Text:
         seen = await self._view.project.steps.look(self._step, max_age=WALK)
@@ -203,7 +197,3 @@ def _note(text: bytes) -> str:
         return text.decode()
     except UnicodeDecodeError:
         raise Invalid("a note is UTF-8 text; put other bytes in artifacts/") from None
-
-
-def _holding(agent: str | None) -> str:
-    return f"held by {agent}" if agent else "held"

@@ -46,7 +46,7 @@ def install(version: str) -> Path:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, env=_inherited(), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=inherited(), check=False)
     if done.returncode != 0:
         raise RuntimeError(
             f"the reference tool could not be installed: {' '.join(command)} ended with "
@@ -54,7 +54,8 @@ def _run(*command: str) -> None:
         )
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
+    """Return this process's environment without what would change who acts, or how."""
     ours = ("TRACECRAFT_", "PYTHON", "HF_")
     return {k: v for k, v in os.environ.items() if not k.startswith(ours)}
 
@@ -121,7 +122,7 @@ class Reference:
         return Process(command, self.home, self._environment())
 
     def _environment(self) -> Mapping[str, str]:
-        return _inherited() | {"HOME": str(self.home)}
+        return inherited() | {"HOME": str(self.home)}
 
 
 @final

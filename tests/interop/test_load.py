@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from tests.interop.fleet import Fleet
+from tests.interop.reference import inherited
 from tests.mounts import Mount
 
 LIMIT = 100  # seconds
@@ -14,7 +15,7 @@ LIMIT = 100  # seconds
 def loop(mount: Mount, count: int, line: str, path: str) -> subprocess.Popen[bytes]:
     """Start a shell that writes `line`, with a number, to `path` so many times."""
     script = f"for i in {{1..{count}}}; do echo {line}-$i >> {path} || exit 1; done"
-    return subprocess.Popen(["bash", "-c", script], cwd=mount.path)
+    return subprocess.Popen(["bash", "-c", script], cwd=mount.path, env=inherited())
 
 
 def finish(loops: list[subprocess.Popen[bytes]]) -> None:

@@ -18,7 +18,7 @@ from tcfs.project._documents import WALK
 from tcfs.project._journal import Untold
 from tcfs.project._locks import Locks
 from tcfs.project.errors import NotHolder, Refused, WontComplete
-from tcfs.project.steps._claim import Tenure, annotate, begin, claim, not_holder
+from tcfs.project.steps._claim import Tenure, annotate, begin, claim, held, not_holder
 from tcfs.project.steps._context import Context
 from tcfs.project.steps._finish import finish, hand_off, lacks_status, mend_status, read_handoff
 from tcfs.project.steps._look import Look, look, of_objects
@@ -32,7 +32,17 @@ from tcfs.wire.documents import Handoff, State
 from tcfs.wire.handoff import HandoffText
 from tcfs.wire.ids import AgentId, StepId
 
-__all__ = ["Context", "Effective", "Look", "StepSummary", "Steps", "Tenure", "effective"]
+__all__ = [
+    "Context",
+    "Effective",
+    "Look",
+    "StepSummary",
+    "Steps",
+    "Tenure",
+    "effective",
+    "held",
+    "not_holder",
+]
 
 log: Final = logging.getLogger(__name__)
 CATCH_UP: Final = 5.0  # seconds between looks at what is to be undone, or is not begun yet
