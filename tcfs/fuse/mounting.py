@@ -73,7 +73,7 @@ async def serve(
         pyfuse3.init(operations, mountpoint, _fuse_options(options))
     except RuntimeError as error:
         raise CannotMount(
-            f"{mountpoint} could not be mounted ({error}); libfuse says why on stderr, or in the log"
+            f"{mountpoint} could not be mounted ({error}); libfuse says why on stderr or in the log"
         ) from None
     mount = _Mount(operations, mountpoint)
     try:

@@ -6,7 +6,6 @@ be the answer to our own success, whose first answer got lost.
 """
 
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Final, final
 
 from tcfs.project._documents import Documents
@@ -22,7 +21,7 @@ from tcfs.stores import (
     StoreError,
     Unavailable,
 )
-from tcfs.stores.backoff import pauses
+from tcfs.stores.backoff import another, pauses
 
 Encode = Callable[[int], bytes]
 """Gives the body of the attempt of that number, from 1 on."""
@@ -64,38 +63,32 @@ class Writer:
             Unavailable, Denied, InvalidKey, ReadOnly, StoreFull, Unsupported: not written.
         """
         unanswered: Exception | None = None
-        attempt = 0
-        async with aclosing(pauses()) as attempts:
-            async for _ in attempts:
-                attempt += 1
-                body = encode(attempt)
-                self._documents.forget(key)
-                try:
-                    if base is None:
-                        etag = await self._store.put(key, body, if_absent=True)
-                    else:
-                        etag = await self._store.put(key, body, if_match=base)
-                except _RETRIED as error:
-                    if isinstance(error, OutcomeUnknown):
-                        unanswered = error
-                except StoreError as error:
-                    if unanswered:
-                        raise _unknown(key, unanswered) from error
-                    raise
+        for attempt, pause in enumerate(pauses(), 1):
+            body = encode(attempt)
+            self._documents.forget(key)
+            try:
+                if base is None:
+                    etag = await self._store.put(key, body, if_absent=True)
                 else:
-                    written = Object(body, etag, self._now())
-                    self._documents.wrote(key, body, etag, written.modified)
-                    return written
-                try:
-                    current = await self._documents.read(key)
-                except StoreError as error:
-                    if unanswered:
-                        raise _unknown(key, unanswered) from error
-                    raise
-                if current is not None and mine(current):
-                    return current
-                if (current.etag if current else None) != base:
-                    raise Lost(current, unanswered=unanswered is not None)
+                    etag = await self._store.put(key, body, if_match=base)
+            except _RETRIED as error:
+                if isinstance(error, OutcomeUnknown):
+                    unanswered = error
+            except StoreError as error:
+                if unanswered:
+                    raise _unknown(key, unanswered) from error
+                raise
+            else:
+                written = Object(body, etag, self._now())
+                self._documents.wrote(key, body, etag, written.modified)
+                return written
+            current = await self._read_back(key, unanswered)
+            if current is not None and mine(current):
+                return current
+            if (current.etag if current else None) != base:
+                raise Lost(current, unanswered=unanswered is not None)
+            if not await another(pause):
+                break
         if unanswered:
             raise _unknown(key, unanswered)
         raise Unavailable(f"{key} could not be written before the deadline; try again")
@@ -110,34 +103,38 @@ class Writer:
             Unavailable, Denied, ReadOnly, Unsupported: not deleted.
         """
         unanswered: Exception | None = None
-        async with aclosing(pauses()) as attempts:
-            async for _ in attempts:
-                self._documents.forget(key)
-                try:
-                    await self._store.delete(key, if_match=base)
-                except (PreconditionFailed, NotFound, Conflict, Unavailable) as error:
-                    if isinstance(error, OutcomeUnknown):
-                        unanswered = error
-                except StoreError as error:
-                    if unanswered:
-                        raise _unknown(key, unanswered) from error
-                    raise
-                else:
-                    self._documents.deleted(key)
-                    return
-                try:
-                    current = await self._documents.read(key)
-                except StoreError as error:
-                    if unanswered:
-                        raise _unknown(key, unanswered) from error
-                    raise
-                if current is None or not ours(current):
-                    return
-                if current.etag != base:
-                    raise Lost(current, unanswered=unanswered is not None)
+        for pause in pauses():
+            self._documents.forget(key)
+            try:
+                await self._store.delete(key, if_match=base)
+            except (PreconditionFailed, NotFound, Conflict, Unavailable) as error:
+                if isinstance(error, OutcomeUnknown):
+                    unanswered = error
+            except StoreError as error:
+                if unanswered:
+                    raise _unknown(key, unanswered) from error
+                raise
+            else:
+                self._documents.deleted(key)
+                return
+            current = await self._read_back(key, unanswered)
+            if current is None or not ours(current):
+                return
+            if current.etag != base:
+                raise Lost(current, unanswered=unanswered is not None)
+            if not await another(pause):
+                break
         if unanswered:
             raise _unknown(key, unanswered)
         raise Unavailable(f"{key} could not be deleted before the deadline; try again")
+
+    async def _read_back(self, key: str, unanswered: Exception | None) -> Object | None:
+        try:
+            return await self._documents.read(key)
+        except StoreError as error:
+            if unanswered:
+                raise _unknown(key, unanswered) from error
+            raise
 
 
 def _unknown(key: str, cause: Exception) -> OutcomeUnknown:

@@ -11,14 +11,13 @@ No attempt outlives the operation. A request still on its way then ends at its s
 and an unanswered write is `OutcomeUnknown`.
 """
 
-import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import trio
 
 from tcfs.stores._errors import Conflict, OutcomeUnknown, Unavailable
-from tcfs.stores.backoff import FIRST, LONGEST
+from tcfs.stores.backoff import pauses
 from tcfs.stores.deadline import remaining, within
 
 T = TypeVar("T")
@@ -67,7 +66,7 @@ async def _repeat(
 ) -> T:
     unanswered: OutcomeUnknown | None = None
     with within(remaining()):  # the same one for all attempts
-        for pause in _pauses():
+        for pause in pauses():
             try:
                 return await _bounded(attempt, late, where)
             except (Unavailable, Conflict) as error:
@@ -91,14 +90,6 @@ async def _bounded(
     with trio.move_on_after(left):
         return await attempt()
     raise late()
-
-
-def _pauses() -> Iterator[float]:
-    # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-    ceiling = FIRST
-    while True:
-        yield random.uniform(0.0, ceiling)
-        ceiling = min(2 * ceiling, LONGEST)
 
 
 def _late(where: str) -> str:

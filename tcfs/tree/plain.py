@@ -3,7 +3,6 @@
 import errno
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import IO, Final, Self, final
 
 from tcfs.project.errors import Exists, Invalid, Missing, TooLarge
@@ -19,7 +18,7 @@ from tcfs.stores import (
     Store,
     Unavailable,
 )
-from tcfs.stores.backoff import pauses
+from tcfs.stores.backoff import another, pauses
 from tcfs.tree._base import Attributes, Caller, File, Handle, OpenMode
 from tcfs.tree._text import Addition
 from tcfs.tree._view import View
@@ -106,26 +105,26 @@ class PlainFile(File):
 
     async def _add(self, data: bytes) -> None:
         store = self._view.project.store
-        async with aclosing(pauses()) as attempts:
-            async for _ in attempts:
-                try:
-                    found = await store.get(self._key)
-                except NotFound:
-                    found = None
-                assert found is None or isinstance(found, Object)
-                try:
-                    if found is None:
-                        await store.put(self._key, data, if_absent=True)
-                    elif len(found.body) + len(data) > PART:
-                        raise OSError(
-                            errno.ESTALE, f"{self.path} is too large to be added to safely"
-                        )
-                    else:
-                        await store.put(self._key, found.body + data, if_match=found.etag)
-                except OutcomeUnknown:
-                    raise
-                except (AlreadyExists, PreconditionFailed, Conflict, Unavailable):
-                    continue  # somebody added to it in between: theirs is kept, ours comes after
+        for pause in pauses():
+            try:
+                found = await store.get(self._key)
+            except NotFound:
+                found = None
+            assert found is None or isinstance(found, Object)
+            try:
+                if found is None:
+                    await store.put(self._key, data, if_absent=True)
+                elif len(found.body) + len(data) > PART:
+                    raise OSError(errno.ESTALE, f"{self.path} is too large to be added to safely")
+                else:
+                    await store.put(self._key, found.body + data, if_match=found.etag)
+            except OutcomeUnknown:
+                raise
+            except (AlreadyExists, PreconditionFailed, Conflict, Unavailable):
+                # Somebody added to it in between: theirs is kept, ours comes after.
+                if not await another(pause):
+                    break
+            else:
                 return
         raise OutcomeUnknown(f"{self.path} kept changing; what was written is not added")
 

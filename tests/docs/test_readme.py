@@ -91,7 +91,8 @@ def test_the_mounting_commands_work(home: Path, seaweed: Account, project: str) 
                 assert path, said
                 mounted.append(path[1])
             if "status" in here:
-                assert "AGENTS (2)" in said
+                assert "  designer " in said
+                assert "  developer " in said
         assert len(mounted) == 3
     finally:
         for path in mounted:

@@ -16,6 +16,7 @@ def test_bug_in_a_lookup_is_eio_and_the_mount_lives(mount: Mount) -> None:
 
 
 def test_bug_in_a_read_is_eio_and_the_mount_lives(mount: Mount) -> None:
+    """A bug is EIO and a logged traceback, never a dead mount."""
     assert "Input/output error" in mount.sh("cat bug").stderr
     assert "/bug EIO a bug in tcfs (RuntimeError: a read that breaks)" in mount.read("refusals")
 

@@ -67,7 +67,7 @@ def test_control_c_returns_to_an_interactive_shell_at_once(mount: Mount) -> None
         "perl -ne print steps/x/wait",
         "python3 -c \"print(open('steps/x/wait').read(), end='')\"",
         "node -e \"process.stdout.write(require('fs').readFileSync('steps/x/wait'))\"",
-        "node -e \"require('fs').promises.readFile('steps/x/wait').then(t => process.stdout.write(t))\"",
+        "node -e \"require('fs').readFile('steps/x/wait', (e, t) => process.stdout.write(t))\"",
     ],
 )
 def test_programs_wait_and_go_on(mount: Mount, other: Mount, script: str) -> None:

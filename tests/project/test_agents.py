@@ -129,6 +129,7 @@ async def test_agent_another_mount_speaks_for_by_now_is_not_signed_off(tmp_path:
 async def test_agent_is_stale_after_five_minutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, age: int, expected: str
 ) -> None:
+    """An agent is `stale` after 5 minutes without a heartbeat."""
     store = MemoryStore()
     initialised(store, status=status, heartbeat=iso(NOW - age * 10**9))
     async with mounted(store, tmp_path) as project:

@@ -45,6 +45,12 @@ RULES = [
     ("result without status", ours(2, result=BLOCKED), None, "a", BLOCKED, "t2"),
     ("result over `pending` of the same tenure", ours(2, result=REVIEW), status(PENDING), "a",
      REVIEW, "t2"),
+    ("the reference finished it again for its agent", ours(2, result=REVIEW), foreign(COMPLETE),
+     "a", COMPLETE, "t2"),
+    ("the reference finished it for another", ours(2, result=REVIEW), foreign(COMPLETE, "b"), "a",
+     REVIEW, "t2"),
+    ("the reference's `in_progress` undoes no result", ours(2, result=REVIEW),
+     foreign(IN_PROGRESS), "a", REVIEW, "t2"),
     # 3: the status of this tenure
     ("final", ours(), status(COMPLETE), "a", COMPLETE, "t2"),
     ("given back", ours(), status(PENDING), None, PENDING, None),

@@ -112,6 +112,7 @@ async def test_writes_of_an_act_come_in_the_order_of_the_protocol(
 async def test_act_succeeds_whatever_happens_to_one_of_its_writes(
     tmp_path: Path, name: str, number: int, fault: Fault
 ) -> None:
+    """A claim whose answer was lost is recognised as our own."""
     before, act, writes, after = ACTS[name]
     verb, key = writes[number]
     earlier = writes[:number].count(writes[number])
@@ -166,6 +167,7 @@ async def test_create_replaced_by_another_before_its_read_back_is_lost(tmp_path:
 
 
 async def test_claim_unknown_at_the_deadline_is_undone_when_it_shows(tmp_path: Path) -> None:
+    """A claim of unknown outcome is EIO, and is given back as soon as it shows."""
     store = MemoryStore()
     async with mounted(store, tmp_path) as project:
         store.fail(CLAIM, Fault.DELAYED)

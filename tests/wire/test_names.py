@@ -18,6 +18,8 @@ REFUSED = [
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_names_that_are_no_ids(name: str) -> None:
+    """An id has 1 to 200 bytes of UTF-8, no `/`, no control characters, and does not begin with
+    `.` or `_`."""
     with pytest.raises(InvalidName):
         agent_id(name)
     with pytest.raises(InvalidName):

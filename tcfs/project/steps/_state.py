@@ -76,7 +76,7 @@ def is_of(claim: Claim, agent: str, tenure: str | None) -> bool:
 
 
 def _of_tenure(claim: Claim, status: Status | None, ran_out: bool) -> Effective:
-    if claim.result is not None:
+    if claim.result is not None and not _was_finished_again(claim, status):
         return Effective(claim.result, claim.agent, claim.id)
     if status is not None and belongs(status, claim):
         if status.state is not None and status.state.final:
@@ -84,3 +84,15 @@ def _of_tenure(claim: Claim, status: Status | None, ran_out: bool) -> Effective:
         if status.state is State.PENDING:
             return PENDING
     return PENDING if ran_out else Effective(State.IN_PROGRESS, claim.agent, claim.id)
+
+
+def _was_finished_again(claim: Claim, status: Status | None) -> bool:
+    # `needs_review` in the tree, then `tracecraft complete` by the same agent: it writes the
+    # status only. Were the result to stand, the two tools would disagree for ever.
+    return (
+        status is not None
+        and status.foreign
+        and belongs(status, claim)
+        and status.state is not None
+        and status.state.final
+    )
