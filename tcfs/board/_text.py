@@ -5,6 +5,7 @@ from typing import Any
 
 from tcfs.board._snapshot import LOCAL_ONLY, Snapshot
 from tcfs.wire import json
+from tcfs.wire.text import escaped
 from tcfs.wire.times import iso
 
 
@@ -25,7 +26,7 @@ def render(seen: Snapshot) -> str:
     ]
     lines.append(f"\nMAILBOXES ({len(seen.mailboxes)})")
     lines += [f"  {it.name:<24} {it.total} messages" for it in seen.mailboxes]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return "\n".join(escaped(line).rstrip() for line in lines) + "\n"
 
 
 def to_json(seen: Snapshot) -> bytes:

@@ -14,6 +14,7 @@ from tcfs.tree._view import View
 from tcfs.wire.documents import State
 from tcfs.wire.ids import AgentId, StepId
 from tcfs.wire.keys import MAX_TEXT
+from tcfs.wire.text import escaped, on_one_line
 
 PATIENCE: Final = 0.1  # seconds that a note may take: protocol.md, claim
 
@@ -68,11 +69,12 @@ class ClaimFile(File):
         claim, status = seen.claim, seen.status
         if claim is None:
             return Text(b"")
-        text = f"{claim.agent}\nclaimed {claim.claimed_at or 'at an unknown time'}\n"
+        claimed = on_one_line(claim.claimed_at or "at an unknown time")
+        text = f"{on_one_line(claim.agent)}\nclaimed {claimed}\n"
         if claim.result is not None:
             text += f"finished {claim.result.value}\n"
         if status is not None and status.note and status.claim == claim.id:
-            text += f"\n{status.note}" + ("" if status.note.endswith("\n") else "\n")
+            text += f"\n{escaped(status.note)}" + ("" if status.note.endswith("\n") else "\n")
         return Text(text.encode(), seen.claim_modified)
 
 

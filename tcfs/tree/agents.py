@@ -11,6 +11,7 @@ from tcfs.tree._text import Draft, Exact, Snapshot, Text
 from tcfs.tree._view import View
 from tcfs.wire import InvalidName, keys
 from tcfs.wire.ids import AgentId, agent_id
+from tcfs.wire.text import on_one_line
 
 MAX_SUMMARY: Final = 4096  # bytes
 
@@ -118,7 +119,7 @@ def _text(presence: Presence) -> bytes:
         lines.append(f"host {document.host}")
     if document.summary:
         lines.append(document.summary)
-    return "".join(f"{line}\n" for line in lines).encode()
+    return "".join(f"{on_one_line(line)}\n" for line in lines).encode()
 
 
 def _said(content: bytes) -> str:

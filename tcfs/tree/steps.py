@@ -31,6 +31,7 @@ from tcfs.wire.documents import State
 from tcfs.wire.handoff import parse_text, show
 from tcfs.wire.ids import StepId, step_id
 from tcfs.wire.keys import MAX_TEXT
+from tcfs.wire.text import on_one_line
 
 DOCUMENTS: Final = ("claim", "status", "handoff")
 LISTED: Final = Keep(entry=HOUR, attributes=1.0)  # architecture.md: existence, up to 1 s old
@@ -271,7 +272,8 @@ class StepDirectory(Directory):
             seen = await self._view.project.steps.look(self._step, max_age=WALK)
             if not _is_claimed(seen):
                 raise Missing(f"nobody holds steps/{self._step}")
-            return Text(f"{seen.effective.agent}\n".encode(), seen.claim_modified)
+            owner = on_one_line(seen.effective.agent or "unknown")
+            return Text(f"{owner}\n".encode(), seen.claim_modified)
 
         return TextView(self.child("owner"), text)
 

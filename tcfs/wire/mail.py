@@ -7,6 +7,7 @@ from typing import Any, Final, Self, final
 
 from tcfs.wire import json
 from tcfs.wire._members import others, present, text
+from tcfs.wire.text import escaped, on_one_line
 
 
 @final
@@ -56,17 +57,17 @@ class Message:
         The first line is the reference's; further lines are indented, control characters escaped.
         """
         kind = "broadcast" if broadcast else "direct"
-        thread = f" [step {_plain(self.step)}]" if self.step else ""
+        thread = f" [step {on_one_line(self.step)}]" if self.step else ""
         first, *rest = self.text.split("\n")
-        head = f"[{_plain(self.sent_at or '?')}] ({kind}) {_plain(self.sender)}{thread}: "
-        return head + _escaped(first) + "\n" + "".join(f"    {_escaped(it)}\n" for it in rest)
+        head = f"[{on_one_line(self.sent_at or '?')}] ({kind}) {on_one_line(self.sender)}{thread}: "
+        return head + escaped(first) + "\n" + "".join(f"    {escaped(it)}\n" for it in rest)
 
     def letter(self) -> str:
         """Return the message as a file of its own: header lines, a blank line, the text."""
-        header = f"From: {_plain(self.sender)}\nDate: {_plain(self.sent_at or '?')}\n"
-        header += f"To: {_plain(self.to)}\n"
+        header = f"From: {on_one_line(self.sender)}\nDate: {on_one_line(self.sent_at or '?')}\n"
+        header += f"To: {on_one_line(self.to)}\n"
         if self.step:
-            header += f"Step: {_plain(self.step)}\n"
+            header += f"Step: {on_one_line(self.step)}\n"
         return f"{header}\n{self.text}\n"
 
 
@@ -85,15 +86,5 @@ def parse_text(content: str) -> tuple[str | None, str]:
     return None, content.removesuffix("\n")
 
 
-def _escaped(line: str) -> str:
-    # A terminal obeys what is in a message otherwise; a tab is harmless and often meant.
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", line)
-
-
-def _plain(name: str) -> str:
-    return _escaped(name).replace("\n", "\\x0a")
-
-
 _STEP: Final = re.compile(r"Step:[ \t]*(\S.*?)[ \t]*")
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _KNOWN: Final = frozenset({"from", "to", "message", "sent_at", "step", "id"})
