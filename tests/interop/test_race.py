@@ -16,7 +16,7 @@ FAIR = ROUNDS // 10
 NOTICE = 0.01  # seconds from telling the contenders to their release
 # Seconds a contender may take to react, drawn anew each time. A path is walked before its claim is
 # sent: without chance, the library would be first at the store in four rounds of five.
-REACTION = 0.015
+REACTION = 0.005
 VERBS = ("create", "mkdir", "symlink")
 
 

@@ -244,7 +244,7 @@ async def test_what_is_refused_of_several_appends_is_told_to_its_own_caller(tmp_
                 told[number] = type(error)
 
         async with trio.open_nursery() as nursery:
-            for number, content in enumerate((b"0\n", b"\xff", b"2\n", b"x" * MAX_VALUE)):
+            for number, content in enumerate((b"0\n", b"\xff", b"2\n", b"x" * (MAX_VALUE + 1))):
                 nursery.start_soon(append, number, content)
     assert told == {1: Invalid, 3: TooLarge}
     assert sorted(present(store, KEY)["value"].split("\n")) == ["0", "2"]
