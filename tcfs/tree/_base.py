@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, final
 
+from tcfs.project import WALK
 from tcfs.project.errors import NotAllowed, OtherDirectory, ViewOnly
 from tcfs.wire.ids import AgentId
 
@@ -61,7 +62,9 @@ class Keep:
     attributes: float = 0.0
 
 
-FRESH: Final = Keep()  # comes and goes: steps, memory, messages, agents
+# Comes and goes: steps, memory, messages, agents. Every path walk asks for the name anew; what is
+# then asked of the same file in passing (fstat, after open) may use that answer.
+FRESH: Final = Keep(attributes=WALK)
 FIXED: Final = Keep(entry=HOUR)  # the entry is always there, its attributes change
 STATIC: Final = Keep(entry=HOUR, attributes=HOUR)  # a directory that is always there
 
