@@ -116,6 +116,8 @@ async def _trouble(mountpoint: str) -> int:
 
     def look() -> int:
         try:
+            # Attributes may come from the kernel's cache, from the days when the mount lived.
+            os.statvfs(mountpoint)
             mode = Path(mountpoint).stat().st_mode
         except OSError as error:
             return error.errno or errno.EIO

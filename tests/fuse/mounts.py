@@ -90,3 +90,9 @@ class Mount:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+def mounted(path: Path) -> str:
+    """Return the type of what is mounted on a path, empty for nothing."""
+    lines = [line.split(" ") for line in Path("/proc/mounts").read_text().splitlines()]
+    return "".join(fields[2] for fields in lines if fields[1] == str(path))

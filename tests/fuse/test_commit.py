@@ -157,22 +157,6 @@ def test_fsync_stores_and_the_close_adds_nothing(mount: Mount) -> None:
     assert mount.commits("/docs/synced") == ["3"]
 
 
-def test_opener_in_another_mount_namespace_commits_at_its_close(
-    mount: Mount, tmp_path: Path
-) -> None:
-    inside = tmp_path / "elsewhere"
-    inside.mkdir()
-    done = mount.sh(
-        f"unshare -m bash -c 'mount --bind . {inside}; cd {inside}; "
-        "exec 7>> mail/elsewhere; echo a >&7; /bin/echo b >&7; cat commits; exec 7>&-; "
-        "echo now; cat commits'"
-    )
-    assert done.returncode == 0, done.stderr
-    before, now = done.stdout.split("now\n")
-    assert "/mail/elsewhere " not in before
-    assert now.count("/mail/elsewhere ") == 1
-
-
 def test_opener_of_a_removed_file_commits_at_its_close(mount: Mount) -> None:
     done = mount.sh(
         "exec 7> docs/removed; echo a >&7; : > docs/other; rm -f docs/removed 2>/dev/null; "

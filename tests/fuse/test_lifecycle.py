@@ -11,12 +11,7 @@ from pathlib import Path
 import pytest
 
 from tcfs.fuse import CannotMount, clear_stale
-from tests.fuse.mounts import PATIENCE, Mount, until
-
-
-def mounted(path: Path) -> str:
-    lines = [line.split(" ") for line in Path("/proc/mounts").read_text().splitlines()]
-    return "".join(fields[2] for fields in lines if fields[1] == str(path))
+from tests.fuse.mounts import PATIENCE, Mount, mounted, until
 
 
 def test_it_shows_as_a_tcfs_mount(mount: Mount) -> None:
@@ -98,22 +93,6 @@ def test_directory_in_use_does_not_keep_the_server(make_mount: Callable[..., Mou
     assert mounted(mount.path) == ""
 
 
-def test_connection_cut_by_the_kernel_is_cleared(make_mount: Callable[..., Mount]) -> None:
-    mount = make_mount().ready()
-    minor = os.minor(mount.path.stat().st_dev)
-    control = Path("/sys/fs/fuse/connections")
-    ours = not (control / str(minor)).exists()
-    if ours:
-        subprocess.run(["mount", "-t", "fusectl", "none", str(control)], check=True)
-    try:
-        (control / str(minor) / "abort").write_text("1")
-    finally:
-        if ours:
-            subprocess.run(["umount", str(control)], check=True)
-    assert mount.process.wait(PATIENCE) == 0
-    assert mounted(mount.path) == ""
-
-
 def test_stale_mount_is_cleared_and_mounted_anew(make_mount: Callable[..., Mount]) -> None:
     dead = make_mount().ready()
     dead.process.kill()
@@ -122,13 +101,6 @@ def test_stale_mount_is_cleared_and_mounted_anew(make_mount: Callable[..., Mount
         dead.path.stat()
     again = make_mount().ready()
     assert again.sh("echo x > docs/x; cat docs/x").stdout == "x\n"
-
-
-def test_auto_unmount_leaves_nothing_behind(make_mount: Callable[..., Mount]) -> None:
-    mount = make_mount(unmount="auto").ready()
-    mount.process.kill()
-    mount.process.wait()
-    until(lambda: mounted(mount.path) == "", "fusermount3")
 
 
 def test_auto_unmount_lets_the_server_end_as_well(make_mount: Callable[..., Mount]) -> None:

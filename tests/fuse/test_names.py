@@ -3,7 +3,6 @@
 import errno
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,18 +134,6 @@ def test_listing_of_many_shows_each_once(mount: Mount) -> None:
     assert names[2:] == [f"{n:05}" for n in range(3000) if n != 7]
     sizes = {entry.name: entry.stat().st_size for entry in os.scandir(mount.path / "many")}
     assert sizes["00042"] == 42
-
-
-def test_what_the_kernel_forgets_leaves_the_table(make_mount: Callable[..., Mount]) -> None:
-    mount = make_mount().ready()
-    mount.sh("ls many > /dev/null")
-    assert int(mount.read("inodes")) > 2900
-
-    def forgotten() -> bool:
-        Path("/proc/sys/vm/drop_caches").write_text("2")
-        return int(mount.read("inodes")) < 20
-
-    until(forgotten, "the kernel to forget")
 
 
 def test_names_that_are_not_utf8_pass(mount: Mount) -> None:
