@@ -176,7 +176,8 @@ class MemoryStore:
     async def get_range(self, key: str, offset: int, length: int) -> Object:
         async with self._request("RANGE", key):
             found = self._find(key)
-            return Object(found.body[offset : offset + length], found.etag, found.modified)
+            body = found.body[offset : offset + length]
+            return Object(body, found.etag, found.modified, len(found.body))
 
     async def head(self, key: str) -> Entry:
         async with self._request("HEAD", key):
@@ -231,8 +232,22 @@ class MemoryStore:
         async with self._request("LIST", prefix):
             return any(key.startswith(prefix) for key in self._bucket.objects)
 
-    async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
-        return await self.put(key, b"".join([part async for part in parts]))
+    async def upload(
+        self,
+        key: str,
+        parts: AsyncIterable[bytes],
+        *,
+        if_absent: bool = False,
+        if_match: ETag | None = None,
+    ) -> ETag:
+        body = b"".join([part async for part in parts])
+        return await self.put(key, body, if_absent=if_absent, if_match=if_match)
+
+    async def copy(self, source: str, target: str) -> ETag:
+        async with self._request("COPY", source):
+            found = self._find(source)
+            self._write("COPY", target, lambda: self._put(target, found.body, False, None))
+            return found.etag
 
     async def aclose(self) -> None:
         self.closed = True

@@ -58,6 +58,7 @@ class Mount:
             **inherited,
             "HOME": str(home),
             "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CACHE_HOME": str(home / "cache"),
             "PYTHONPATH": str(SOURCE),
             **(environment or {}),
         }
@@ -106,6 +107,7 @@ class Mount:
             env=inherited | environment,
             capture_output=True,
             text=True,
+            errors="backslashreplace",
             timeout=timeout,
             check=False,
         )
@@ -127,6 +129,7 @@ class Mount:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="backslashreplace",
         )
 
     def errors(self) -> str:

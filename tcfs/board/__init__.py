@@ -1,6 +1,6 @@
 """The overview: one snapshot of a project, and how it reads."""
 
-from tcfs.board._snapshot import LOCAL_ONLY, MailboxSummary, Snapshot, StepState, snapshot
+from tcfs.board._snapshot import LOCAL_ONLY, MailboxSummary, Snapshot, StepState, snapshot, warning
 from tcfs.board._text import render, to_json
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "render",
     "snapshot",
     "to_json",
+    "warning",
 ]

@@ -6,7 +6,8 @@ from typing import Final, final
 
 from tcfs.project import Project
 from tcfs.project.agents import Presence
-from tcfs.stores import Entry
+from tcfs.project.sessions import Totals
+from tcfs.stores import Capabilities, Entry
 from tcfs.wire import keys
 from tcfs.wire.ids import Mailbox
 
@@ -39,10 +40,24 @@ class Snapshot:
 
     store: str
     shared: bool
+    claims: str | None  # as `Capabilities.claims`
+    warning: str | None
     taken: int
     agents: Sequence[Presence]
     steps: Sequence[StepState]
     mailboxes: Sequence[MailboxSummary]
+    sessions: Totals
+
+
+def warning(store: Capabilities) -> str | None:
+    """Return the line that tells of claims which are not what they seem; None where all is well."""
+    match store.claims:
+        case "best-effort":
+            return "BEST EFFORT claims: two agents may both win; .tcfs/capabilities says why"
+        case "refused":
+            return "claims are refused; .tcfs/capabilities says why"
+        case _:
+            return None
 
 
 async def snapshot(project: Project) -> Snapshot:
@@ -50,6 +65,8 @@ async def snapshot(project: Project) -> Snapshot:
     return Snapshot(
         store=project.store.url,
         shared=project.store.capabilities.shared,
+        claims=project.store.capabilities.claims,
+        warning=warning(project.store.capabilities),
         taken=project.clock.now(),
         agents=await project.agents.presences(),
         steps=[
@@ -57,6 +74,7 @@ async def snapshot(project: Project) -> Snapshot:
             for step, seen in await project.steps.looks()
         ],
         mailboxes=await _mailboxes(project),
+        sessions=await project.sessions.totals(),
     )
 
 

@@ -6,13 +6,15 @@ from typing import Any
 from tcfs.board._snapshot import LOCAL_ONLY, Snapshot
 from tcfs.wire import json
 from tcfs.wire.text import escaped
-from tcfs.wire.times import iso
+from tcfs.wire.times import iso, nanoseconds
 
 
 def render(seen: Snapshot) -> str:
     """Return the overview on one screen."""
     lines = [] if seen.shared else [LOCAL_ONLY]
     lines.append(seen.store)
+    if seen.warning:
+        lines.append(seen.warning)
     lines.append(f"\nAGENTS ({len(seen.agents)})")
     for it in seen.agents:
         age = max(0, seen.taken - it.heartbeat) // 1_000_000_000
@@ -26,6 +28,7 @@ def render(seen: Snapshot) -> str:
     ]
     lines.append(f"\nMAILBOXES ({len(seen.mailboxes)})")
     lines += [f"  {it.name:<24} {it.total} messages" for it in seen.mailboxes]
+    lines.append(f"\nSESSIONS ({seen.sessions.count}){_uploaded(seen)}")
     return "\n".join(escaped(line).rstrip() for line in lines) + "\n"
 
 
@@ -34,6 +37,7 @@ def to_json(seen: Snapshot) -> bytes:
     document: dict[str, Any] = {
         "store": seen.store,
         "shared": seen.shared,
+        "claims": seen.claims,
         "generated_at": iso(seen.taken),
         "agents": [
             {
@@ -47,8 +51,21 @@ def to_json(seen: Snapshot) -> bytes:
         ],
         "steps": [{"id": it.id, "status": it.state, "agent": it.agent} for it in seen.steps],
         "mailboxes": [{"agent": it.name, "total": it.total} for it in seen.mailboxes],
+        "sessions": {
+            "count": seen.sessions.count,
+            "total_uploaded_bytes": seen.sessions.uploaded_bytes,
+            "last_uploaded_at": seen.sessions.last_uploaded_at,
+        },
     }
     return json.dump(document) + b"\n"
+
+
+def _uploaded(seen: Snapshot) -> str:
+    last = nanoseconds(seen.sessions.last_uploaded_at)
+    if last is None:
+        return ""
+    age = _age(max(0, seen.taken - last) // 1_000_000_000)
+    return f": {seen.sessions.uploaded_bytes / 1e6:.1f} MB, last upload {age} ago"
 
 
 def _age(seconds: int) -> str:

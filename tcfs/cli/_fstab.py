@@ -8,6 +8,9 @@ import click
 
 from tcfs.cli.config import Asked
 
+BEST_EFFORT: Final = "best-effort"
+CLAIMS: Final = ("atomic", BEST_EFFORT)
+
 # What mount(8) and fstab(5) say to themselves, or what is so anyway.
 _IGNORED: Final = frozenset(
     {"rw", "auto", "noauto", "user", "nouser", "users", "owner", "group", "defaults", "_netdev"}
@@ -25,6 +28,8 @@ class Wish:
     allow_other: bool
     deadline: float
     log_file: Path | None
+    best_effort: bool = False  # claims on a store that decides none
+    probe: bool = False  # whatever is known of the store
 
 
 def parse_fstab(text: str, wish: Wish) -> Wish:
@@ -42,6 +47,10 @@ def parse_fstab(text: str, wish: Wish) -> Wish:
                 wish = replace(wish, read_only=True)
             case "allow_other":
                 wish = replace(wish, allow_other=True)
+            case "claims" if value in CLAIMS:
+                wish = replace(wish, best_effort=value == BEST_EFFORT)
+            case "probe":
+                wish = replace(wish, probe=True)
             case "deadline":
                 wish = replace(wish, deadline=_seconds(value))
             case "log_file" if value:

@@ -18,6 +18,21 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "umount": ("tcfs.cli.umount", "Unmount, once what was written is stored."),
         "init": ("tcfs.cli.init", "Write the configuration, make the bucket, register the agent."),
         "status": ("tcfs.cli.status", "Print an overview of agents, steps and mail."),
+        "ls": ("tcfs.cli.files", "List a directory of the tree, without a mount."),
+        "cat": ("tcfs.cli.files", "Print files of the tree."),
+        "put": ("tcfs.cli.files", "Write stdin to a file of the tree: claim, set, send."),
+        "append": ("tcfs.cli.files", "Add stdin to a file of the tree."),
+        "rm": ("tcfs.cli.files", "Remove files of the tree; give a claim back."),
+        "mkdir": ("tcfs.cli.files", "Make directories in the tree."),
+        "stat": ("tcfs.cli.files", "Print what a path of the tree is."),
+        "wait": ("tcfs.cli.steps", "Wait until steps are complete."),
+        "complete": ("tcfs.cli.steps", "Finish a step with a handoff record."),
+        "reopen": ("tcfs.cli.steps", "Make a finished step pending again."),
+        "history": ("tcfs.cli.history", "Print the versions of a memory key."),
+        "doctor": (
+            "tcfs.cli.doctor",
+            "Look at what a mount would need; each line ok or what to do.",
+        ),
         "demo": ("tcfs.cli.demo", "Watch two agents race for one step; leaves nothing behind."),
     }
 )

@@ -15,6 +15,11 @@ def state_home(environ: Mapping[str, str]) -> Path:
     return _base(environ, "XDG_STATE_HOME", ".local/state") / "tcfs"
 
 
+def cache_home(environ: Mapping[str, str]) -> Path:
+    """Return the directory of what can be found out again."""
+    return _base(environ, "XDG_CACHE_HOME", ".cache") / "tcfs"
+
+
 def slug(path: Path) -> str:
     """Return a file name for what belongs to `path`: readable, and unlike any other path's."""
     digest = hashlib.sha256(bytes(path)).hexdigest()[:8]

@@ -8,7 +8,7 @@ import click
 
 from tcfs.cli import _daemon, _log, _main, _mountpoint, _record
 from tcfs.cli._failure import Failure
-from tcfs.cli._fstab import Wish, parse_fstab
+from tcfs.cli._fstab import BEST_EFFORT, CLAIMS, Wish, parse_fstab
 from tcfs.cli._places import slug, state_home
 from tcfs.cli._store_options import settings_of, store_options
 from tcfs.cli.config import Asked, Local, Settings
@@ -21,6 +21,14 @@ from tcfs.cli.config import Asked, Local, Settings
 @click.option("--foreground", is_flag=True, help="Stay, log to stderr, unmount on Ctrl-C.")
 @click.option("--read-only", is_flag=True, help="Change nothing in the store.")
 @click.option("--allow-other", is_flag=True, help="Let other users in: they can be any agent.")
+@click.option(
+    "--claims",
+    type=click.Choice(CLAIMS),
+    default="atomic",
+    show_default=True,
+    help="best-effort: claim even where the store cannot decide who is first.",
+)
+@click.option("--probe", is_flag=True, help="Try out anew what the store does, known or not.")
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
@@ -47,6 +55,8 @@ def mount(
     foreground: bool,
     read_only: bool,
     allow_other: bool,
+    claims: str,
+    probe: bool,
     deadline: float,
     log_file: Path | None,
     fstab: str,
@@ -58,7 +68,9 @@ def mount(
     current directory. MOUNTPOINT is /mnt/tracecraft, or ~/tracecraft where that cannot be made.
     """
     asked = Asked("tcfs mount", store, agent, endpoint, region, profile)
-    wish = parse_fstab(fstab, Wish(asked, read_only, allow_other, deadline, log_file))
+    best_effort = claims == BEST_EFFORT
+    given = Wish(asked, read_only, allow_other, deadline, log_file, best_effort, probe)
+    wish = parse_fstab(fstab, given)
     settings = settings_of(wish.asked)
     place = _mountpoint.resolve(mountpoint or _mountpoint.choose())
     _check_apart(settings, place)
@@ -80,6 +92,7 @@ def _check_apart(settings: Settings, place: Path) -> None:
 
 def _mount(settings: Settings, path: Path, wish: Wish, *, foreground: bool) -> None:
     state = state_home(os.environ)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
     to_terminal = foreground and wish.log_file is None
     log_file = (wish.log_file or state / f"{slug(path)}.log").absolute()
     if not to_terminal:
@@ -123,8 +136,9 @@ def _serve(settings: Settings, path: Path, wish: Wish, ready: _daemon.Ready) -> 
     # Not before here, which is after the fork: trio and obstore do not survive one.
     from tcfs.cli import _open
 
-    def answering() -> None:
-        ready(announcement(settings, path))
+    def answering(warning: str | None) -> None:
+        text = announcement(settings, path)
+        ready(text if warning is None else f"{text}\n{warning}")
         _daemon.notify(f"READY=1\nMAINPID={os.getpid()}", os.environ)
 
     _open.serve(settings, path, wish, ready=answering)

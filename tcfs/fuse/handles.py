@@ -171,6 +171,8 @@ class OpenFiles:
     def size(self, inode: int) -> int | None:
         """Return the size of what is being written there, None where nothing is."""
         for file in reversed(self.of(inode)):
+            if file.released:
+                continue  # RELEASE comes late: what is there by now may be longer
             if file.writes and (size := file.handle.size()) is not None:
                 return size
         return None

@@ -110,6 +110,12 @@ class Inodes:
         if entry:
             entry.size = size
 
+    def wrote(self, number: int, end: int) -> None:
+        """Take note of a write up to `end`: the kernel takes the file to be so long at least."""
+        entry = self._entries.get(number)
+        if entry and entry.size < end:
+            entry.size = end
+
     def named(self, number: int) -> bool:
         """Tell whether the number still stands for its path, or was removed while in use."""
         node = self.node(number)

@@ -114,6 +114,8 @@ class Operations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, mode: int, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a directory; what comes of it may be a file at the next look-up."""
+        if name.startswith(b".Trash"):  # told so, file managers offer to delete for good
+            raise NotAllowed("nothing is kept in a trash here; delete it, or move it elsewhere")
         caller = self.identity.of(ctx.pid)
         return await self._entries.told(
             await self.inodes.directory(parent_inode).mkdir(text(name), caller)
@@ -177,7 +179,7 @@ class Operations(pyfuse3.Operations):
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Refuse a hard link."""
-        raise NotAllowed("there are no hard links here; use cp, or ln -s in artifacts/")
+        raise NotAllowed("there are no hard links here; copy the file: cp")
 
     @guarded(places.named)
     async def mknod(
@@ -217,9 +219,13 @@ class Operations(pyfuse3.Operations):
     @guarded(places.by_inode)
     async def access(self, inode: int, mode: int, ctx: RequestContext) -> bool:
         """Answer `test -w` and `test -x` by the modes that are shown."""
-        if not mode & os.W_OK:
+        searched = self.inodes.node(inode).kind is Kind.DIRECTORY
+        wanted = 0o200 if mode & os.W_OK else 0
+        if mode & os.X_OK and not searched:
+            wanted |= 0o100
+        if not wanted:
             return True
-        return bool((await self._entries.current(inode)).st_mode & 0o200)
+        return (await self._entries.current(inode)).st_mode & wanted == wanted
 
     @guarded(places.by_inode)
     async def readlink(self, inode: int, ctx: RequestContext) -> bytes:
@@ -281,6 +287,7 @@ class Operations(pyfuse3.Operations):
         taken = await self.files[fh].write(off, buf)
         if not 0 <= taken <= len(buf):
             raise ValueError(f"{taken} of {len(buf)} bytes were taken")
+        self.inodes.wrote(self.files[fh].inode, off + taken)
         return taken
 
     async def flush(self, fh: int) -> None:
@@ -369,7 +376,13 @@ class Operations(pyfuse3.Operations):
         self, handle: Handle, inode: int, path: str, caller: Caller, mode: OpenMode
     ) -> FileInfo:
         file = OpenFile(handle, inode, path, caller, caller.pid, writes=mode.write)
-        return FileInfo(fh=self.files.add(file), direct_io=not handle.paged, keep_cache=False)
+        # The kernel ends a read from its cache, and adds, where it last heard the file ends; a
+        # file that another host has changed in that second is read from us.
+        if mode.truncate:
+            self.inodes.shown(inode, 0)
+        size = handle.size()
+        paged = handle.paged and (size is None or size == self.inodes.size(inode))
+        return FileInfo(fh=self.files.add(file), direct_io=not paged, keep_cache=False)
 
     def _dots(self, listing: Listing, name: bytes) -> pyfuse3.EntryAttributes:
         above = listing.node.path.rpartition("/")[0] or "/"

@@ -30,8 +30,10 @@ class _Seen:
 class Documents:
     """A bounded cache of small objects by key; every read says how old its answer may be."""
 
-    def __init__(self, store: Store, *, limit: int = LIMIT) -> None:
+    def __init__(self, store: Store, *, limit: int = LIMIT, slack: float = 0.0) -> None:
+        """`slack` is the least of all ages that are allowed, in seconds; no age is still none."""
         self.store = store
+        self._slack = slack
         self._limit = limit
         self._size = 0
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
@@ -43,7 +45,7 @@ class Documents:
         """
         seen = self._seen.get(key)
         asked = trio.current_time()
-        if seen is not None and max_age and asked - seen.asked <= max_age:
+        if seen is not None and max_age and asked - seen.asked <= max(max_age, self._slack):
             return seen.object
         known = seen.object if seen else None
         try:

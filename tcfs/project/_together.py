@@ -1,6 +1,6 @@
 """Several requests at once, whose errors are plain ones."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import trio
@@ -35,3 +35,30 @@ async def together(
     if errors:
         raise errors[0]
     return results[0], other
+
+
+async def all_of(asks: Sequence[Callable[[], Awaitable[T]]], at_once: int) -> list[T]:
+    """Return what each gives, in their order, at most `at_once` of them asked at the same time.
+
+    The first error ends the others and is raised as it is.
+    """
+    if len(asks) == 1:
+        return [await asks[0]()]
+    results: dict[int, T] = {}
+    errors: list[Exception] = []
+    queue = iter(enumerate(asks))
+
+    async def run(scope: trio.CancelScope) -> None:
+        try:
+            for index, ask in queue:
+                results[index] = await ask()
+        except Exception as error:
+            errors.append(error)
+            scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(at_once, len(asks))):
+            nursery.start_soon(run, nursery.cancel_scope)
+    if errors:
+        raise errors[0]
+    return [results[index] for index in range(len(asks))]

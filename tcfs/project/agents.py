@@ -16,6 +16,7 @@ from tcfs.wire.times import nanoseconds
 
 log: Final = logging.getLogger(__name__)
 STALE: Final = 300  # seconds without a heartbeat: the reference's rule too
+FRESH: Final = 60_000_000_000  # nanoseconds since a heartbeat: a mount beats as often
 SURE: Final = 1.0  # seconds that a directory's existence may be old: architecture.md, freshness
 
 
@@ -109,6 +110,18 @@ class Agents:
         """Take note that an agent acted through this mount: it is registered if it is not yet."""
         if agent not in self._ours:
             await self.register(agent)
+
+    async def passed(self, agent: AgentId) -> None:
+        """Take note that an agent acted by a command: it is registered, or shown alive again.
+
+        The document of one that was alive a moment ago is left to whoever speaks for it.
+        """
+        found = await self._documents.read(keys.agent(agent))
+        if found is not None:
+            now = self._presence(agent, found)
+            if now.state == "active" and self._clock.now() - now.heartbeat < FRESH:
+                return
+        await self.register(agent)
 
     async def describe(self, agent: AgentId, summary: str) -> None:
         """Set an agent's summary."""

@@ -112,11 +112,17 @@ class Memory:
         return found
 
     async def version(self, entry: Entry) -> Value:
-        """Return one version, which never changes; raises Missing, Malformed."""
+        """Return one version, which never changes; what is no document shows as it is.
+
+        Raises Missing.
+        """
         found = await self._documents.read_entry(entry)
         if found is None:
             raise Missing(f"{entry.key} is gone")
-        return value_of(found)
+        try:
+            return value_of(found)
+        except Malformed:
+            return Value(found.body, found.modified)
 
     async def _listed(self, prefix: str) -> AsyncIterator[tuple[str, Entry]]:
         async for page in self._store.list(prefix):

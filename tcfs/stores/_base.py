@@ -22,11 +22,15 @@ class Entry:
 @final
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object, or the range of it that was asked for. `modified` is in ns since 1970."""
+    """An object, or the range of it that was asked for. `modified` is in ns since 1970.
+
+    `size` is what the whole of it has, where a range was asked for.
+    """
 
     body: bytes
     etag: ETag
     modified: int
+    size: int | None = None
 
 
 @final
@@ -37,13 +41,25 @@ class NotModified:
 @final
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a store can do beside plain reads and writes."""
+    """What a store can do beside plain reads and writes.
+
+    `facts` says what it was seen to do, a line each, for people; empty where nobody looked.
+    """
 
     create: bool  # put if absent
     replace: bool  # put if the ETag matches
     delete: bool  # delete if the ETag matches
     conditional_get: bool
     shared: bool  # whether other hosts reach it
+    best_effort: bool = False  # what `create` or `replace` lacks is imitated (`limited`)
+    facts: tuple[str, ...] = ()
+
+    @property
+    def claims(self) -> str | None:
+        """What a claim is worth: atomic, best-effort or refused; None where nobody looked."""
+        if self.create and self.replace:
+            return "atomic" if self.facts else None
+        return "best-effort" if self.best_effort else "refused"
 
 
 class Store(Protocol):
@@ -129,10 +145,27 @@ class Store(Protocol):
         """Tell whether at least one key begins with `prefix`; one small request."""
         ...
 
-    async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
+    async def upload(
+        self,
+        key: str,
+        parts: AsyncIterable[bytes],
+        *,
+        if_absent: bool = False,
+        if_match: ETag | None = None,
+    ) -> ETag:
         """Store an object of any size from its consecutive parts; raises as `put` does.
 
-        The object appears whole, or not at all.
+        The object appears whole, or not at all. Each request has a deadline of its own where the
+        caller set none: a transfer may take long, but not stand still.
+        """
+        ...
+
+    async def copy(self, source: str, target: str) -> ETag:
+        """Store what `source` holds at `target` as well, whole, without moving its bytes here.
+
+        Raises:
+            NotFound: there is no `source`.
+            OutcomeUnknown, Conflict, Denied, Unavailable, InvalidKey, ReadOnly, StoreFull
         """
         ...
 

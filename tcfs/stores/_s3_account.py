@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from obstore.store import S3Store as Data
 
 from tcfs.stores._errors import Denied
+from tcfs.stores._s3_errors import no_credentials
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Config, S3Credential
@@ -82,6 +83,19 @@ class Account:
         client.meta.events.register_last("before-parameter-build.s3", _stay)
         return client
 
+    def source(self) -> str:
+        """Return where boto3 finds the credentials, if they are not a key pair that was given.
+
+        Raises:
+            Denied: it finds none.
+        """
+        if self.access_key and self.secret_key:
+            return "a key pair"
+        found = _session(self.profile).get_credentials()
+        if found is None:
+            raise Denied(no_credentials(self.bucket, "boto3 found none"))
+        return str(found.method)
+
     def _credentials(self) -> "Callable[[], S3Credential]":
         if self.access_key and self.secret_key:
             given: S3Credential = {
@@ -96,10 +110,7 @@ class Account:
         try:
             return Boto3CredentialProvider(_session(self.profile), ttl=_CREDENTIALS_LAST)
         except ValueError:  # the chain came to its end
-            raise Denied(
-                f"no credentials for bucket {self.bucket}; set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or name a profile, and check the credentials' file"
-            ) from None
+            raise Denied(no_credentials(self.bucket, "boto3 found none")) from None
 
 
 def account(

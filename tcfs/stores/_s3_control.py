@@ -7,6 +7,7 @@ name. All functions block; they raise botocore's errors, which `_s3_errors` tran
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, final
 
 from tcfs.stores._base import Entry, ETag, Object
@@ -56,7 +57,9 @@ class Control:
         answer = self._clients.control().get_object(Bucket=self._bucket, Key=key, **how)
         with answer["Body"] as body:
             data: bytes = body.read()
-        return Object(data, unquoted(answer.get("ETag")), nanoseconds(answer["LastModified"]))
+        modified = nanoseconds(answer["LastModified"])
+        size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else None
+        return Object(data, unquoted(answer.get("ETag")), modified, size)
 
     def head(self, key: str) -> Entry:
         """Return what a listing would show."""
@@ -69,6 +72,14 @@ class Control:
         answer = self._clients.control().put_object(Bucket=self._bucket, Key=key, Body=body, **how)
         return unquoted(answer.get("ETag"))
 
+    def copy(self, source: str, target: str) -> ETag:
+        """Copy an object within the bucket; the service moves the bytes, at most 5 GiB."""
+        where = {"Bucket": self._bucket, "Key": source}
+        answer = self._clients.control().copy_object(
+            Bucket=self._bucket, Key=target, CopySource=where
+        )
+        return unquoted(answer["CopyObjectResult"].get("ETag"))
+
     def delete(self, key: str, **how: str) -> None:
         """Remove an object; `how` is what boto3 calls IfMatch."""
         self._clients.control().delete_object(Bucket=self._bucket, Key=key, **how)
@@ -79,6 +90,14 @@ class Control:
             Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **position
         )
         return [_entry(found) for found in answer.get("Contents", ())], _next(answer)
+
+    def clock(self, prefix: str) -> float | None:
+        """Return what the service's clock shows, in seconds since 1970."""
+        answer = self._clients.control().list_objects_v2(
+            Bucket=self._bucket, Prefix=prefix, MaxKeys=1
+        )
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return None if date is None else parsedate_to_datetime(date).timestamp()
 
     def level(self, prefix: str) -> tuple[list[str], list[Entry]]:
         """Return the prefixes, ending in `/`, and the objects one level below `prefix`."""
@@ -126,11 +145,11 @@ class Control:
         )
         return str(answer["ETag"])
 
-    def finish(self, key: str, upload: str, parts: Sequence[str]) -> ETag:
-        """Make the parts an object."""
+    def finish(self, key: str, upload: str, parts: Sequence[str], **how: str) -> ETag:
+        """Make the parts an object; `how` is what boto3 calls IfMatch or IfNoneMatch."""
         named = [{"ETag": etag, "PartNumber": n} for n, etag in enumerate(parts, 1)]
         answer = self._clients.control().complete_multipart_upload(
-            Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": named}
+            Bucket=self._bucket, Key=key, UploadId=upload, MultipartUpload={"Parts": named}, **how
         )
         return unquoted(answer.get("ETag"))
 

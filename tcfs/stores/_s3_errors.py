@@ -158,6 +158,14 @@ def _seconds(value: str | None) -> float | None:
     return float(value) if value is not None and value.isdigit() else None
 
 
+def no_credentials(bucket: str, why: str) -> str:
+    """Return what is said where there is nothing to sign a request with; it was not sent."""
+    return (
+        f"there are no credentials for bucket {bucket} ({why}); set AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, name a profile with --profile, or give keys to `tcfs init`"
+    )
+
+
 def translate(answer: Answer, asked: Asked, bucket: str, key: str) -> StoreError:
     """Return the error of our tree for an answer to a request about `key`."""
     status, code = answer.status, answer.code
@@ -169,6 +177,8 @@ def translate(answer: Answer, asked: Asked, bucket: str, key: str) -> StoreError
             return OutcomeUnknown(f"{text}; read it back to see whether it was stored")
         case None:
             return Unavailable(f"{text}; check the network and the endpoint")
+        case 401 if not answer.sent:
+            return Denied(no_credentials(bucket, code))
         case _ if code == "NoSuchBucket":
             return Denied(f"there is no bucket {bucket}; `tcfs init` makes it")
         case _ if code in _FULL or status == 507:

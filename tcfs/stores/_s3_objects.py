@@ -85,11 +85,12 @@ class Objects:
         answer = obstore.get(self._clients.reads(), key, options=options)
         meta = answer.meta
         body = answer.bytes().to_bytes()
-        return Object(body, unquoted(meta["e_tag"]), nanoseconds(meta["last_modified"]))
+        modified = nanoseconds(meta["last_modified"])
+        return Object(body, unquoted(meta["e_tag"]), modified, meta["size"])
 
     def _nothing(self, key: str) -> Object:
         entry = self.head(key)
-        return Object(b"", entry.etag, entry.modified)
+        return Object(b"", entry.etag, entry.modified, entry.size)
 
     def _get_odd(self, key: str, etag: ETag | None) -> Object | NotModified:
         try:

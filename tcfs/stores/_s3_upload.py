@@ -11,11 +11,13 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Mapping,
     Sequence,
 )
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, final
 
 import trio
 
@@ -42,24 +44,46 @@ class Writer(Protocol):
         ...
 
 
-async def upload(
-    control: Control,
-    key: str,
-    parts: AsyncIterable[bytes],
-    write: Writer,
-    put: Callable[[bytes], Awaitable[ETag]],
-) -> ETag:
+async def _nothing() -> None:
+    return
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How an object is to be stored: whatever is there, or under a condition.
+
+    `put` does so in one request. `write` is for requests that may be repeated, `finish` for the
+    one that decides, to which `condition` is given once `look` has not refused.
+    """
+
+    put: Callable[[bytes], Awaitable[ETag]]
+    write: Writer
+    finish: Writer
+    condition: Mapping[str, str] = field(default_factory=dict)
+    look: Callable[[], Awaitable[None]] = _nothing
+
+    def under(
+        self, condition: Mapping[str, str], finish: Writer, look: Callable[[], Awaitable[None]]
+    ) -> "Wish":
+        """Return the same under a condition, as boto3 calls it."""
+        return replace(self, condition=condition, finish=finish, look=look)
+
+
+async def upload(control: Control, key: str, parts: AsyncIterable[bytes], how: Wish) -> ETag:
     """Store what `parts` yields under `key` and return its ETag; holds a few parts at most."""
     async with aclosing(_blocks(parts)) as blocks:
         first = await anext(blocks, b"")
         if len(first) <= SMALL:
-            return await put(first)
+            return await how.put(first)
         if len(first) < PART:
-            return await write(partial(control.put, key, first, **content_type(key)))
-        name = await write(partial(control.begin, key, **content_type(key)))
+            headers = {**content_type(key), **how.condition}
+            return await how.finish(partial(control.put, key, first, **headers))
+        name = await how.write(partial(control.begin, key, **content_type(key)))
         try:
-            etags = await _send(control, key, name, first, blocks, write)
-            return await _finish(control, key, name, etags, write)
+            etags = await _send(control, key, name, first, blocks, how.write)
+            await how.look()
+            return await _finish(control, key, name, etags, how)
         except BaseException:
             await _abort(control, key, name)
             raise
@@ -96,14 +120,12 @@ async def _send(
     return [etags[number] for number in sorted(etags)]
 
 
-async def _finish(
-    control: Control, key: str, name: str, etags: Sequence[str], write: Writer
-) -> ETag:
+async def _finish(control: Control, key: str, name: str, etags: Sequence[str], how: Wish) -> ETag:
     try:
-        return await write(partial(control.finish, key, name, etags))
+        return await how.finish(partial(control.finish, key, name, etags, **how.condition))
     except NotFound:
         # The upload is gone: an attempt before this one, whose answer was lost, has finished it.
-        found = await write(partial(control.head, key))
+        found = await how.write(partial(control.head, key))
         if found.etag != _whole(etags):
             raise OutcomeUnknown(f"{key!r} may be stored, and then replaced; read it") from None
         return found.etag

@@ -29,7 +29,19 @@ T = TypeVar("T")
 PAGE: Final = 1000
 
 CAPABILITIES: Final = Capabilities(
-    create=True, replace=True, delete=True, conditional_get=True, shared=False
+    create=True,
+    replace=True,
+    delete=True,
+    conditional_get=True,
+    shared=False,
+    # What a kernel guarantees needs no probe.
+    facts=(
+        "create if absent: yes, link(2) lets one writer win",
+        "replace if unchanged: yes, compared and renamed under a lock",
+        "delete if unchanged: yes, compared and removed under a lock",
+        "list after put: yes",
+        "list from a key on: yes",
+    ),
 )
 
 
@@ -102,7 +114,14 @@ class FileStore:
         begin = begun(prefix)
         return begin is not None and await self._read(prefix, partial(self._walk.any_under, begin))
 
-    async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
+    async def upload(
+        self,
+        key: str,
+        parts: AsyncIterable[bytes],
+        *,
+        if_absent: bool = False,
+        if_match: ETag | None = None,
+    ) -> ETag:
         """Store an object of any size from its parts; raises as `Store.put` does."""
         path = encoded(key)
         temporary = self._disk.temporary()
@@ -110,10 +129,18 @@ class FileStore:
         try:
             async for part in parts:
                 await self._write(key, partial(_write_all, fd, part))
-            return await self._write(key, partial(self._keep, path, fd, name, None, remaining()))
+            if if_absent:
+                return await self._write(key, partial(self._keep_new, path, fd, name))
+            keep = partial(self._keep, path, fd, name, if_match, remaining())
+            return await self._write(key, keep)
         finally:
             with trio.CancelScope(shield=True):
                 await _threads.completed(partial(temporary.__exit__, None, None, None))
+
+    async def copy(self, source: str, target: str) -> ETag:
+        """Store what `source` holds at `target` as well; raises as `Store.copy` does."""
+        act = partial(self._copy, encoded(source), encoded(target), remaining())
+        return await self._write(source, act)
 
     async def aclose(self) -> None:
         """Let go of nothing: no descriptor outlives its operation."""
@@ -142,22 +169,35 @@ class FileStore:
             body = _read_range(fd, offset, length)
         finally:
             os.close(fd)
-        return Object(body, etag, found.st_mtime_ns)
+        return Object(body, etag, found.st_mtime_ns, found.st_size)
 
     def _create(self, key: bytes, body: bytes) -> ETag:
-        taken = AlreadyExists(f"{key.decode()!r} exists already")
         if self._etag(key) is not None:  # lost already; save the fsync
-            raise taken
+            raise AlreadyExists(f"{key.decode()!r} exists already")
         self._sweep_once()
         with self._disk.temporary() as (fd, name):
             _write_all(fd, body)
-            etag = _seal(fd)
-            try:
-                self._disk.link(name, key)
-            except FileExistsError:
-                raise taken from None
+            return self._keep_new(key, fd, name)
+
+    def _keep_new(self, key: bytes, fd: int, name: bytes) -> ETag:
+        etag = _seal(fd)
+        try:
+            self._disk.link(name, key)
+        except FileExistsError:
+            raise AlreadyExists(f"{key.decode()!r} exists already") from None
         self._settle(key)
         return etag
+
+    def _copy(self, source: bytes, target: bytes, seconds: float) -> ETag:
+        # An object is never changed, only replaced: what was opened is one version.
+        fd, found = self._disk.open_object(source)
+        try:
+            self._sweep_once()
+            with self._disk.temporary() as (new, name):
+                _copy_all(fd, new, found.st_size)
+                return self._keep(target, new, name, None, seconds)
+        finally:
+            os.close(fd)
 
     def _replace(self, key: bytes, body: bytes, if_match: ETag | None, seconds: float) -> ETag:
         if if_match is not None:
@@ -245,6 +285,12 @@ def _write_all(fd: int, body: bytes) -> None:
     left = memoryview(body)
     while left:
         left = left[os.write(fd, left) :]
+
+
+def _copy_all(source: int, target: int, size: int) -> None:
+    offset = 0
+    while offset < size and (count := os.sendfile(target, source, offset, size - offset)):
+        offset += count
 
 
 def _read_all(fd: int) -> bytes:

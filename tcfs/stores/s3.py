@@ -19,14 +19,20 @@ from obstore.exceptions import BaseError
 
 from tcfs.stores import _retry, _threads
 from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object
-from tcfs.stores._errors import InvalidKey, NotFound, StoreError
+from tcfs.stores._errors import (
+    AlreadyExists,
+    InvalidKey,
+    NotFound,
+    PreconditionFailed,
+    StoreError,
+)
 from tcfs.stores._pages import Pages
 from tcfs.stores._s3_account import REQUEST, Clients, account
 from tcfs.stores._s3_control import Control, quoted
 from tcfs.stores._s3_errors import Asked, of_botocore, of_obstore, translate
 from tcfs.stores._s3_list import Listing, Presence, level
 from tcfs.stores._s3_objects import Objects
-from tcfs.stores._s3_upload import upload
+from tcfs.stores._s3_upload import Wish, upload
 
 T = TypeVar("T")
 
@@ -88,6 +94,12 @@ class S3Store:
         """Where this is, as a user would write it."""
         return self._url
 
+    @property
+    def service(self) -> str:
+        """Which bucket of which service this is, for what is known of both; holds no secret."""
+        where = self._clients.account
+        return f"{where.endpoint or 'https://s3.amazonaws.com'} {where.region} {self._bucket}"
+
     async def ensure_bucket(self) -> None:
         """Make the bucket if `create_bucket` was asked for; else see that it answers.
 
@@ -99,6 +111,18 @@ class S3Store:
             await self._write("", self._control.create_bucket)
         else:
             await self._read("", partial(self._control.page, self._root, {}, 1))
+
+    async def credentials(self) -> str:
+        """Return where the credentials come from; never what they are.
+
+        Raises:
+            Denied: there are none.
+        """
+        return await self._read("", self._clients.account.source)
+
+    async def clock(self) -> float | None:
+        """Return the service's time, in seconds since 1970, to the second; None if it is silent."""
+        return await self._read("", partial(self._control.clock, self._root))
 
     async def prepare(self) -> None:
         """Make the clients now, in the 0.3 s that importing boto3 takes; asks the service nothing.
@@ -133,7 +157,7 @@ class S3Store:
         attempt = partial(self._objects.put, full, body, if_absent=if_absent, if_match=if_match)
         if if_absent or if_match is not None:
             asked = Asked.CREATE if if_absent else Asked.REPLACE
-            return await _retry.once(self._attempt(full, asked, attempt), self._url)
+            return await self._once(full, asked, attempt)
         return await self._write(full, attempt)
 
     async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
@@ -141,7 +165,7 @@ class S3Store:
         full = self._full(key)
         if if_match is not None:
             attempt = partial(self._control.delete, full, IfMatch=quoted(if_match))
-            await _retry.once(self._attempt(full, Asked.REPLACE, attempt), self._url)
+            await self._once(full, Asked.REPLACE, attempt)
             return
         try:
             await self._write(full, partial(self._objects.delete, full))
@@ -167,12 +191,34 @@ class S3Store:
         full = self._root + prefix
         return await self._read(full, partial(self._presence.any_under, full))
 
-    async def upload(self, key: str, parts: AsyncIterable[bytes]) -> ETag:
+    async def upload(
+        self,
+        key: str,
+        parts: AsyncIterable[bytes],
+        *,
+        if_absent: bool = False,
+        if_match: ETag | None = None,
+    ) -> ETag:
         """Store an object of any size from its parts; raises as `Store.put` does."""
         full = self._full(key)
-        return await upload(
-            self._control, full, parts, partial(self._write, full), partial(self.put, key)
+        how = Wish(
+            put=partial(self.put, key, if_absent=if_absent, if_match=if_match),
+            write=partial(self._write, full),
+            finish=partial(self._write, full),
         )
+        if if_absent or if_match is not None:
+            how = how.under(
+                {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": quoted(if_match)},
+                partial(self._once, full, Asked.CREATE if if_absent else Asked.REPLACE),
+                partial(self._same, key, if_match),
+            )
+        return await upload(self._control, full, parts, how)
+
+    async def copy(self, source: str, target: str) -> ETag:
+        """Store what `source` holds at `target` as well; raises as `Store.copy` does."""
+        full = self._full(source)
+        attempt = partial(self._control.copy, full, self._full(target))
+        return await _retry.write(self._attempt(full, Asked.READ, attempt), self._url)
 
     async def aclose(self) -> None:
         """Let go of connections."""
@@ -199,6 +245,20 @@ class S3Store:
 
     async def _write(self, full: str, attempt: Callable[[], T]) -> T:
         return await _retry.write(self._attempt(full, Asked.WRITE, attempt), self._url)
+
+    async def _once(self, full: str, asked: Asked, attempt: Callable[[], T]) -> T:
+        return await _retry.once(self._attempt(full, asked, attempt), self._url)
+
+    async def _same(self, key: str, base: ETag | None) -> None:
+        """Raise what a conditional put raises, by a look: not all services compare at the end."""
+        try:
+            found: ETag | None = (await self.head(key)).etag
+        except NotFound:
+            found = None
+        if found != base:
+            if base is None:
+                raise AlreadyExists(f"{key!r} exists already")
+            raise PreconditionFailed(f"{key!r} is not the version this was based on")
 
     def _attempt(
         self, full: str, asked: Asked, attempt: Callable[[], T]

@@ -13,7 +13,8 @@ from enum import Enum
 from typing import Final, final
 
 from tcfs.project import WALK
-from tcfs.project.errors import NotAllowed, OtherDirectory, ViewOnly
+from tcfs.project.errors import Exists, Missing, NotAllowed, OtherDirectory, ViewOnly
+from tcfs.stores import NotFound
 from tcfs.wire.ids import AgentId
 
 HOUR: Final = 3600.0
@@ -149,6 +150,25 @@ class Directory(Node):
     ) -> None:
         """Move `name` to `new` in `target`, replacing what is there unless `exclusive`."""
         raise OtherDirectory(f"{self.child(name)} cannot be renamed; copy it, remove the old one")
+
+    async def put(self, name: str, content: bytes, caller: Caller, *, exclusive: bool) -> None:
+        """Make `content` all that `name` holds, in one write; raises Exists if `exclusive`."""
+        mode = OpenMode(read=False, write=True, truncate=True, exclusive=exclusive)
+        try:
+            node = await self.lookup(name, caller)
+        except (Missing, NotFound):
+            _, handle = await self.create(name, mode, caller)
+        else:
+            if exclusive:
+                raise Exists(f"{self.child(name)} exists")
+            if not isinstance(node, File):
+                raise NotAllowed(f"{self.child(name)} is no file")
+            handle = await node.open(mode, caller)
+        try:
+            await handle.write(0, content)
+            await handle.commit()
+        finally:
+            await handle.release()
 
 
 class ViewDirectory(Directory):

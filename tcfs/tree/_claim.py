@@ -73,6 +73,8 @@ class ClaimFile(File):
         text = f"{on_one_line(claim.agent)}\nclaimed {claimed}\n"
         if claim.result is not None:
             text += f"finished {claim.result.value}\n"
+        if claim.best_effort:
+            text += "best effort: the store decides no race, another agent may have won as well\n"
         if status is not None and status.note and status.claim == claim.id:
             text += f"\n{escaped(status.note)}" + ("" if status.note.endswith("\n") else "\n")
         return Text(text.encode(), seen.claim_modified)
@@ -111,7 +113,7 @@ class NewClaim(Handle):
         self._tenure = tenure
         self._note = bytearray()
         self._stored = 0  # bytes of the note that are in the status
-        self._begun = False
+        self._begun = trio.Event()
         self._writes = 0
 
     async def write(self, offset: int, data: bytes) -> int:
@@ -129,18 +131,18 @@ class NewClaim(Handle):
     async def commit(self) -> None:
         """Write the status with the note as it is; undo a claim made under another's name."""
         note = bytes(self._note)
-        if self._begun and self._stored == len(note):
+        if self._begun.is_set() and self._stored == len(note):
             return
         text = _note(note)
         steps = self._view.project.steps
         agent = AgentId(self._tenure.claim.agent)
         added, self._stored = note[self._stored :], len(note)
-        if self._begun:
+        if self._begun.is_set():
             impostor = await is_other_agent(self._view, agent, text)
             if not impostor:
                 await steps.annotate(self._tenure.step, agent, _note(added))
         else:
-            self._begun = True
+            self._begun.set()
             impostor, _ = await together(
                 lambda: is_other_agent(self._view, agent, text),
                 lambda: steps.begin(self._tenure, text or None),
@@ -158,9 +160,10 @@ class NewClaim(Handle):
 
     async def begin_in_time(self) -> None:
         """Write the status without waiting for the opener any longer; its note comes later."""
-        await trio.sleep(PATIENCE)
-        if not self._begun:
-            self._begun = True
+        with trio.move_on_after(PATIENCE):
+            await self._begun.wait()  # a command that ends waits for this task, and no longer
+        if not self._begun.is_set():
+            self._begun.set()
             await self._view.project.steps.begin(self._tenure, None)
 
 

@@ -7,15 +7,30 @@ from typing import Final, final
 from tcfs.board import LOCAL_ONLY, render, snapshot, to_json
 from tcfs.project import Project
 from tcfs.project.errors import Missing
-from tcfs.tree._base import HOUR, STATIC, Caller, Keep, Node, ViewDirectory
+from tcfs.tree._base import (
+    HOUR,
+    STATIC,
+    Caller,
+    Directory,
+    File,
+    Handle,
+    Keep,
+    Node,
+    OpenMode,
+    ViewDirectory,
+)
+from tcfs.tree._scratched import Scratched
 from tcfs.tree._text import Text, TextView
 from tcfs.tree._view import Local, View
 from tcfs.tree.agents import AgentsDirectory
+from tcfs.tree.artifacts import OWN, ArtifactsDirectory, PlainDirectory
+from tcfs.tree.capabilities import capabilities_text
 from tcfs.tree.mail import MessagesDirectory
 from tcfs.tree.memory import MemoryDirectory
 from tcfs.tree.raw import RawDirectory
 from tcfs.tree.readme import readme
 from tcfs.tree.refusals import Refusals
+from tcfs.tree.sessions import SessionsDirectory
 from tcfs.tree.steps import StepsDirectory
 from tcfs.wire import InvalidName
 from tcfs.wire.ids import AgentId, agent_id
@@ -51,18 +66,67 @@ class RootDirectory(ViewDirectory):
         self._view = view
         self._info = info
 
+    def end(self) -> None:
+        """Say in the log what goes with the mount, which has ended."""
+        self._view.local.scratch.log_what_is_lost()
+
     async def lookup(self, name: str, caller: Caller) -> Node:
         """Return what is called `name` at the root."""
         if name == "as" and self._view.agent is None:
             return AsDirectory(self.child(name), self._view, self._info)
         node = self._nodes().get(name)
-        if node is None:
+        if node is not None:
+            return node()
+        if name in OWN:
             raise Missing(f"there is no {name} at the root; see README")
-        return node()
+        try:
+            return await self._plain.lookup(name, caller)
+        except Missing:
+            raise Missing(f"there is no {name} at the root; see README") from None
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return what is listed; `status` first."""
-        return [(name, node()) for name, node in self._nodes().items() if name != "status.json"]
+        nodes = self._nodes()
+        fixed = [(name, node()) for name, node in nodes.items() if name != "status.json"]
+        plain = await self._plain.entries(caller)
+        return fixed + [it for it in plain if it[0] not in nodes and it[0] not in OWN]
+
+    async def create(self, name: str, mode: OpenMode, caller: Caller) -> tuple[File, Handle]:
+        """Make a plain file."""
+        self.key(name)
+        return await self._plain.create(name, mode, caller)
+
+    async def mkdir(self, name: str, caller: Caller) -> Directory:
+        """Make a plain directory."""
+        self.key(name)
+        return await self._plain.mkdir(name, caller)
+
+    async def unlink(self, name: str, caller: Caller) -> None:
+        """Remove a plain file."""
+        self.key(name)
+        await self._plain.unlink(name, caller)
+
+    async def rmdir(self, name: str, caller: Caller) -> None:
+        """Remove an empty plain directory."""
+        self.key(name)
+        await self._plain.rmdir(name, caller)
+
+    async def rename(
+        self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
+    ) -> None:
+        """Move a plain file."""
+        self.key(name)
+        await self._plain.rename(name, target, new, caller, exclusive=exclusive)
+
+    def key(self, name: str) -> str:
+        """Return the key of the plain file of that name; raises ViewOnly for the tree's own."""
+        if name in OWN or name in self._nodes():
+            raise self._refusal(name)
+        return self._plain.key(name)
+
+    @property
+    def _plain(self) -> PlainDirectory:
+        return PlainDirectory(self.path, self._view, "")
 
     def _nodes(self) -> dict[str, Callable[[], Node]]:
         view = self._view
@@ -70,10 +134,12 @@ class RootDirectory(ViewDirectory):
             "status": lambda: self._text("status", self._status),
             "status.json": lambda: self._text("status.json", self._status_json),
             "README": lambda: self._text("README", self._readme, sized=True),
-            "agents": lambda: AgentsDirectory(self.child("agents"), view),
-            "memory": lambda: MemoryDirectory(self.child("memory"), view),
+            "agents": lambda: Scratched(AgentsDirectory(self.child("agents"), view), view),
+            "memory": lambda: Scratched(MemoryDirectory(self.child("memory"), view), view),
             "messages": lambda: MessagesDirectory(self.child("messages"), view),
             "steps": lambda: StepsDirectory(self.child("steps"), view),
+            "artifacts": lambda: ArtifactsDirectory(self.child("artifacts"), view),
+            "sessions": lambda: SessionsDirectory(self.child("sessions"), view),
             ".tcfs": lambda: ControlDirectory(self.child(".tcfs"), view, self._info),
         }
 
@@ -152,6 +218,7 @@ class ControlDirectory(ViewDirectory):
             "version": self._version,
             "store": self._store,
             "config": self._config,
+            "capabilities": self._capabilities,
             "errors": self._errors,
         }
 
@@ -173,9 +240,13 @@ class ControlDirectory(ViewDirectory):
     async def _config(self, caller: Caller | None) -> Text:
         return Text(self._info.config.encode())
 
+    async def _capabilities(self, caller: Caller | None) -> Text:
+        return Text(capabilities_text(self._view.project.store.capabilities).encode())
+
     async def _errors(self, caller: Caller | None) -> Text:
         agent = self._acting(caller)
-        return Text(self._view.refusals.text(agent).encode())
+        refused = self._view.refusals.text(agent)
+        return Text((refused + self._view.local.scratch.lines(agent)).encode())
 
     def _acting(self, caller: Caller | None) -> AgentId:
         if caller is None:

@@ -68,6 +68,10 @@ class TextView(File):
             raise ViewOnly(f"{self.path} is a view; it cannot be written")
         return Snapshot((await self._make(caller)).content)
 
+    async def set_times(self, caller: Caller) -> None:
+        """Refuse: `touch` tries this where opening was refused."""
+        raise ViewOnly(f"{self.path} is a view; it cannot be changed")
+
 
 @final
 class Exact(File):

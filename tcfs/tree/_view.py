@@ -7,18 +7,21 @@ from tcfs.project import Project
 from tcfs.project.errors import NotAllowed
 from tcfs.tree._base import Caller
 from tcfs.tree.refusals import Refusals
+from tcfs.tree.scratch import Room
 from tcfs.wire.ids import AgentId, Mailbox
 
 
 @final
 @dataclass(slots=True)
 class Local:
-    """What lives in this mount only: directories that were made, names that were just sent."""
+    """What lives in this mount only: what was made here and is not stored, what was just sent."""
 
     memory: set[str] = field(default_factory=set)  # dotted
+    unfinished: set[str] = field(default_factory=set)  # keys, dotted, that wait for a rename
     mailboxes: set[Mailbox] = field(default_factory=set)
     sent: dict[str, float] = field(default_factory=dict)  # path -> trio time it stops resolving
     inbox_sizes: dict[Mailbox, int] = field(default_factory=dict)
+    scratch: Room = field(default_factory=Room)
 
 
 @final

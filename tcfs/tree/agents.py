@@ -1,5 +1,6 @@
 """`agents/`: a file an agent (tree.md, agents)."""
 
+import re
 from collections.abc import Sequence
 from typing import Final, final
 
@@ -14,6 +15,10 @@ from tcfs.wire.ids import AgentId, agent_id
 from tcfs.wire.text import on_one_line
 
 MAX_SUMMARY: Final = 4096  # bytes
+_SHOWN: Final = re.compile(  # what `_text` puts before the summary
+    r"^(?:active|stale|offline)\n(?=step |host )(?:step .*(?:\n|$))?(?:host .*(?:\n|$))?",
+    re.MULTILINE,
+)
 
 
 @final
@@ -124,7 +129,9 @@ def _text(presence: Presence) -> bytes:
 
 def _said(content: bytes) -> str:
     # `>>` puts its text after the end of what is there: the gap before it is NULs.
-    return content.lstrip(b"\0").decode().strip()
+    text = content.lstrip(b"\0").decode()
+    # An editor writes all that it was shown.
+    return _SHOWN.sub("", text, count=1).strip()
 
 
 def _check_size(size: int) -> None:

@@ -20,6 +20,7 @@ from tcfs.tree._base import (
     Node,
     OpenMode,
 )
+from tcfs.tree._scratched import Scratched
 from tcfs.tree._text import Addition, Exact, Snapshot, Text, TextView
 from tcfs.tree._view import View
 from tcfs.tree.plain import check_name
@@ -51,7 +52,7 @@ class MessagesDirectory(Directory):
             raise Missing(f"there is no mailbox {name}") from None
         if not await self._exists(box):
             raise Missing(f"there is no agent {name}: `ls agents`; mkdir messages/{name} makes it")
-        return MailboxDirectory(self.child(name), self._view, box)
+        return self._mailbox(name, box)
 
     async def _exists(self, box: Mailbox) -> bool:
         if box == BROADCAST or box in self._view.local.mailboxes:
@@ -69,13 +70,13 @@ class MessagesDirectory(Directory):
                 boxes.add(mailbox(name))
             except InvalidName:
                 continue  # shows in .tcfs/raw only
-        return [(box, MailboxDirectory(self.child(box), self._view, box)) for box in sorted(boxes)]
+        return [(box, self._mailbox(box, box)) for box in sorted(boxes)]
 
     async def mkdir(self, name: str, caller: Caller) -> Directory:
         """Make a mailbox for an agent that is not there yet; it lives in this mount."""
         box = mailbox(name)
         self._view.local.mailboxes.add(box)
-        return MailboxDirectory(self.child(name), self._view, box)
+        return self._mailbox(name, box)
 
     async def rmdir(self, name: str, caller: Caller) -> None:
         """Forget a mailbox that was made here."""
@@ -83,6 +84,9 @@ class MessagesDirectory(Directory):
         if box not in self._view.local.mailboxes:
             raise NotAllowed(f"messages/{name} is there as long as the agent is")
         self._view.local.mailboxes.discard(box)
+
+    def _mailbox(self, name: str, box: Mailbox) -> Directory:
+        return Scratched(MailboxDirectory(self.child(name), self._view, box), self._view)
 
 
 @final
@@ -209,10 +213,40 @@ class SentFile(File):
     __slots__ = ()
 
     async def open(self, mode: OpenMode, caller: Caller) -> Handle:
-        """Open for reading: there is nothing more to read."""
-        if mode.write:
-            raise Invalid(f"{self.path} was sent; send another message under another name")
-        return Snapshot(b"")
+        """Open: there is nothing more to read, and nothing can be added."""
+        if mode.truncate or mode.append:
+            raise self.refusal()
+        return Sent(self)
+
+    async def truncate(self, size: int, caller: Caller) -> None:
+        """Refuse: it was sent."""
+        raise self.refusal()
+
+    def refusal(self) -> Invalid:
+        """Return what whoever writes to it is told."""
+        return Invalid(f"{self.path} was sent; send another message under another name")
+
+
+@final
+class Sent(Handle):
+    """What was just sent, open once more: editors do that to set its times."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: SentFile) -> None:
+        self._file = file
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Return nothing."""
+        return b""
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Refuse."""
+        raise self._file.refusal()
+
+    async def truncate(self, size: int) -> None:
+        """Refuse."""
+        raise self._file.refusal()
 
 
 def sender(view: View, box: Mailbox, caller: Caller) -> Addition:

@@ -20,10 +20,13 @@ from tcfs.tree._base import (
     OpenMode,
     ViewDirectory,
 )
+from tcfs.tree._scratched import Scratched
 from tcfs.tree._text import Addition, Draft, Exact, Snapshot, Text, TextView
 from tcfs.tree._view import View
 from tcfs.wire import InvalidName, Malformed, keys
 
+# `jq . > memory/k.tmp && mv memory/k.tmp memory/k`; some add a process id: `k.tmp.1234`.
+UNFINISHED: Final = frozenset({"tmp", "part"})
 PREFETCH: Final = 1000  # values a listing fetches for their sizes: architecture.md
 
 
@@ -58,13 +61,20 @@ class MemoryDirectory(Directory):
         return ValueFile(self.child(name), self._view, key)
 
     async def _lookup_other(self, name: str, key: str) -> Node:
-        if key in self._view.local.memory or await self._view.project.memory.any_below(key):
-            return MemoryDirectory(self.child(name), self._view, key)
+        if key in self._view.local.memory or await self._has_below(key):
+            return self._directory(name, key)
         if name.endswith(".json"):
             base = key.removesuffix(".json")
             await self._exact(base, 0.0)
             return Exact(self.child(name), lambda: self._exact(base))
         raise Missing(f"memory/{key} has no value; `ls memory` shows what there is")
+
+    async def _has_below(self, key: str) -> bool:
+        # `mv k.tmp k` would move into a directory `k`, which `k.tmp` alone must not make.
+        memory, unfinished = self._view.project.memory, self._view.local.unfinished
+        if not any(it.startswith(f"{key}.") for it in unfinished):
+            return await memory.any_below(key)
+        return any(it not in unfinished for it, _ in await memory.list(key))
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return the keys, by their dotted names, and the directories that were made here."""
@@ -82,7 +92,7 @@ class MemoryDirectory(Directory):
         for made in sorted(self._view.local.memory):
             parent, _, name = made.rpartition(".")
             if parent == self._below and name not in names:
-                found.append((name, MemoryDirectory(self.child(name), self._view, made)))
+                found.append((name, self._directory(name, made)))
         return found
 
     async def create(self, name: str, mode: OpenMode, caller: Caller) -> tuple[File, Handle]:
@@ -90,6 +100,8 @@ class MemoryDirectory(Directory):
         key = self._key(name)
         agent = self._view.acting(caller)
         memory = self._view.project.memory
+        if not UNFINISHED.isdisjoint(key.split(".")[1:]):
+            self._view.local.unfinished.add(key)
         file = ValueFile(self.child(name), self._view, key)
         if mode.exclusive:
             await memory.create(key, agent, b"")
@@ -104,7 +116,7 @@ class MemoryDirectory(Directory):
         """Make a directory that lives in this mount, for keys to be made in."""
         key = self._key(name)
         self._view.local.memory.add(key)
-        return MemoryDirectory(self.child(name), self._view, key)
+        return self._directory(name, key)
 
     async def rmdir(self, name: str, caller: Caller) -> None:
         """Remove a directory that no key is below."""
@@ -114,10 +126,20 @@ class MemoryDirectory(Directory):
             raise NotEmpty(f"memory/{key} is not empty: ls memory/{key.replace('.', '/')}")
         self._view.local.memory.discard(key)
 
+    async def put(self, name: str, content: bytes, caller: Caller, *, exclusive: bool) -> None:
+        """Set a value, or create it."""
+        key, agent = self._key(name), self._view.acting(caller)
+        if exclusive:
+            await self._view.project.memory.create(key, agent, content)
+        else:
+            await self._view.project.memory.set(key, agent, content)
+
     async def unlink(self, name: str, caller: Caller) -> None:
         """Remove a value; its versions stay in `_history`."""
         self._view.acting(caller)
-        await self._view.project.memory.delete(self._key(name))
+        key = self._key(name)
+        await self._view.project.memory.delete(key)
+        self._view.local.unfinished.discard(key)
 
     async def rename(
         self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
@@ -133,13 +155,13 @@ class MemoryDirectory(Directory):
         except Missing:
             await Directory.rename(self, name, target, new, caller, exclusive=exclusive)
             return
-        agent = self._view.acting(caller)
-        if exclusive:
-            await memory.create(destination, agent, value.content)
-        else:
-            await memory.set(destination, agent, value.content)
+        await target.put(new, value.content, caller, exclusive=exclusive)
         if destination != source:
             await memory.delete(source)
+            self._view.local.unfinished.discard(source)
+
+    def _directory(self, name: str, key: str) -> Directory:
+        return Scratched(MemoryDirectory(self.child(name), self._view, key), self._view)
 
     def _key(self, name: str) -> str:
         if name.startswith("."):

@@ -1,31 +1,16 @@
-"""Plain files: any bytes, staged on local disk, stored when the opener lets go."""
+"""Plain files: any bytes, of any size; stored whole when the opener lets go."""
 
-import errno
-import tempfile
-from collections.abc import AsyncIterator
-from typing import IO, Final, Self, final
+from typing import Final, Self, final
 
-from tcfs.project.errors import Exists, Invalid, Missing, TooLarge
-from tcfs.stores import (
-    AlreadyExists,
-    Conflict,
-    Entry,
-    InvalidKey,
-    NotFound,
-    Object,
-    OutcomeUnknown,
-    PreconditionFailed,
-    Store,
-    Unavailable,
-)
-from tcfs.stores.backoff import another, pauses
-from tcfs.tree._base import Attributes, Caller, File, Handle, OpenMode
-from tcfs.tree._text import Addition
+from tcfs.project.artifacts import Adder, Found, Reader, Writer
+from tcfs.project.errors import Exists, Invalid, Missing
+from tcfs.stores import Entry, NotFound, Store
+from tcfs.tree._base import FRESH, Attributes, Caller, File, Handle, Keep, OpenMode
+from tcfs.tree._text import is_line
 from tcfs.tree._view import View
 from tcfs.wire.ids import is_control
 from tcfs.wire.keys import MAX_KEY
 
-PART: Final = 8 << 20  # bytes: what is read, sent, or added to at once
 _ROOM: Final = 300  # bytes of a key that the project and the directories may take
 
 
@@ -45,93 +30,195 @@ def check_name(name: str) -> None:
 class PlainFile(File):
     """An object that is kept as it is."""
 
-    __slots__ = ("_key", "_view")
+    __slots__ = ("_key", "_view", "keep")
 
-    def __init__(self, path: str, view: View, key: str, entry: Entry | None = None) -> None:
-        super().__init__(path, _attributes(entry) if entry else None)
+    def __init__(
+        self,
+        path: str,
+        view: View,
+        key: str,
+        found: Entry | Found | None = None,
+        *,
+        keep: Keep = FRESH,
+    ) -> None:
+        super().__init__(path, Attributes(found.size, found.modified) if found else None)
         self._view = view
         self._key = key
+        self.keep = keep
 
     @classmethod
     async def find(cls, path: str, view: View, key: str) -> Self:
         """Return the file at `key`; raises Missing."""
         try:
-            await view.project.store.head(key)
-        except (NotFound, InvalidKey):
+            return cls(path, view, key, await view.project.files.stat(key))
+        except Missing:
             raise Missing(f"{path} does not exist") from None
-        return cls(path, view, key)
 
     @classmethod
     async def create(
-        cls, path: str, view: View, key: str, mode: OpenMode, caller: Caller
+        cls,
+        path: str,
+        view: View,
+        key: str,
+        mode: OpenMode,
+        caller: Caller,
+        *,
+        keep: Keep = FRESH,
     ) -> tuple[Self, Handle]:
         """Make the file; it is stored when its opener lets go. Raises Exists if `exclusive`."""
-        file = cls(path, view, key)
-        if mode.exclusive:
-            try:
-                await view.project.store.put(key, b"", if_absent=True)
-            except AlreadyExists:
-                raise Exists(f"{path} exists; > replaces it") from None
-        return file, Staged(view.project.store, key, dirty=True)
+        view.acting(caller)
+        files = view.project.files
+        file = cls(path, view, key, keep=keep)
+        if mode.append and not mode.read and not mode.exclusive:
+            return file, AddHandle(files.add(key, created=True))
+        writer = await files.create(key, exclusive=mode.exclusive)
+        return file, WriteHandle(writer, at_once=mode.exclusive)
 
     async def attributes(self) -> Attributes:
-        """Return the object's size and time."""
-        try:
-            return _attributes(await self._view.project.store.head(self._key))
-        except NotFound:
-            # Created, and not stored yet: its handle knows the size.
-            return Attributes()
+        """Return the size and time of what is stored, or is being written here."""
+        found = await self._view.project.files.stat(self._key)
+        return Attributes(found.size, found.modified)
 
     async def open(self, mode: OpenMode, caller: Caller) -> Handle:
         """Open; what is written is stored whole when the opener lets go."""
-        store = self._view.project.store
+        files = self._view.project.files
         if not mode.write:
-            return Ranges(store, self._key)
+            reader = await files.read(self._key)
+            return ReadHandle(reader, paged=not files.mixed(reader))
         self._view.acting(caller)
         if mode.append and not mode.truncate and not mode.read:
-            return Addition(self._add, _no_limit, at_once=False)
-        handle = Staged(store, self._key, dirty=mode.truncate)
-        if not mode.truncate:
-            await handle.load()
-        return handle
+            return AddHandle(files.add(self._key, created=False))
+        writer = await files.write(self._key, truncate=mode.truncate)
+        return WriteHandle(writer, at_once=False)
 
     async def truncate(self, size: int, caller: Caller) -> None:
         """Cut the file."""
         self._view.acting(caller)
-        handle = Staged(self._view.project.store, self._key, dirty=False)
-        await handle.load()
-        await handle.truncate(size)
-        await handle.commit()
+        await self._view.project.files.truncate(self._key, size)
 
-    async def _add(self, data: bytes) -> None:
-        store = self._view.project.store
-        for pause in pauses():
-            try:
-                found = await store.get(self._key)
-            except NotFound:
-                found = None
-            assert found is None or isinstance(found, Object)
-            try:
-                if found is None:
-                    await store.put(self._key, data, if_absent=True)
-                elif len(found.body) + len(data) > PART:
-                    raise OSError(errno.ESTALE, f"{self.path} is too large to be added to safely")
-                else:
-                    await store.put(self._key, found.body + data, if_match=found.etag)
-            except OutcomeUnknown:
-                raise
-            except (AlreadyExists, PreconditionFailed, Conflict, Unavailable):
-                # Somebody added to it in between: theirs is kept, ours comes after.
-                if not await another(pause):
-                    break
-            else:
-                return
-        raise OutcomeUnknown(f"{self.path} kept changing; what was written is not added")
+
+@final
+class ReadHandle(Handle):
+    """Reads one version of a file."""
+
+    __slots__ = ("_reader", "paged")
+
+    def __init__(self, reader: Reader, *, paged: bool) -> None:
+        self._reader = reader
+        self.paged = paged
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Return a range."""
+        return await self._reader.read(offset, size)
+
+    def size(self) -> int | None:
+        """Return the size of what is open."""
+        return self._reader.size
+
+    async def release(self) -> None:
+        """Let go of the version."""
+        self._reader.close()
+
+
+@final
+class WriteHandle(Handle):
+    """Writes a file, on the local disk until it is stored.
+
+    `at_once` is whether a first write of one line is stored without waiting, so that the exit
+    code of `set -C; echo mine > f` is true whichever mount was first.
+    """
+
+    __slots__ = ("_at_once", "_killed", "_writer")
+    paged = True
+
+    def __init__(self, writer: Writer, *, at_once: bool) -> None:
+        self._writer = writer
+        self._at_once = at_once
+        self._killed = False
+
+    async def read(self, offset: int, size: int) -> bytes:
+        """Return what was written, over what was there."""
+        return await self._writer.read(offset, size)
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Stage bytes; raises OSError ENOSPC where the local disk is full."""
+        if self._killed:
+            return len(data)  # late pages of a mapping; they go where the rest went
+        # Of O_APPEND the kernel makes an offset; pages of a mapping come through any handle.
+        await self._writer.write(offset, data)
+        if self._at_once:
+            self._at_once = False
+            if is_line(data):
+                await self.commit()
+        return len(data)
+
+    async def truncate(self, size: int) -> None:
+        """Cut or extend the file."""
+        await self._writer.truncate(size)
+
+    def size(self) -> int | None:
+        """Return the staged size."""
+        return self._writer.size
+
+    async def commit(self) -> None:
+        """Store the file whole."""
+        try:
+            await self._writer.save()
+        except Exists:
+            self._writer.discard()
+            raise
+
+    async def sync(self) -> None:
+        """Obey `fsync`."""
+        await self.commit()
+
+    def discard(self) -> None:
+        """Leave the old content as it is."""
+        self._killed = True
+        self._writer.discard()
+
+    async def release(self) -> None:
+        """Let go of the staged bytes."""
+        self._writer.close()
+
+
+@final
+class AddHandle(Handle):
+    """Adds to the end of a file, whoever else does: offsets mean nothing here."""
+
+    __slots__ = ("_adder",)
+
+    def __init__(self, adder: Adder) -> None:
+        self._adder = adder
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Gather bytes."""
+        return await self._adder.write(data)
+
+    async def truncate(self, size: int) -> None:
+        """Add what is gathered, and cut the file."""
+        await self._adder.truncate(size)
+
+    async def commit(self) -> None:
+        """Add what is gathered."""
+        await self._adder.save()
+
+    async def sync(self) -> None:
+        """Obey `fsync`."""
+        await self._adder.save()
+
+    def discard(self) -> None:
+        """Add nothing."""
+        self._adder.discard()
+
+    async def release(self) -> None:
+        """Let go of it."""
+        self._adder.close()
 
 
 @final
 class Ranges(Handle):
-    """Reads an object a range at a time."""
+    """Reads an object a range at a time, whichever version is there."""
 
     __slots__ = ("_key", "_store")
 
@@ -144,75 +231,6 @@ class Ranges(Handle):
         return (await self._store.get_range(self._key, offset, size)).body
 
 
-@final
-class Staged(Handle):
-    """A file that is written on local disk first."""
-
-    __slots__ = ("_dirty", "_file", "_key", "_store")
-
-    def __init__(self, store: Store, key: str, *, dirty: bool) -> None:
-        self._store = store
-        self._key = key
-        self._dirty = dirty
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `release`
-
-    async def load(self) -> None:
-        """Fetch what the file holds now; raises NotFound."""
-        offset = 0
-        while part := (await self._store.get_range(self._key, offset, PART)).body:
-            self._file.write(part)
-            offset += len(part)
-
-    async def read(self, offset: int, size: int) -> bytes:
-        """Return what was written, over what was there."""
-        self._file.seek(offset)
-        return self._file.read(size)
-
-    async def write(self, offset: int, data: bytes) -> int:
-        """Stage bytes."""
-        self._file.seek(offset)
-        self._file.write(data)
-        self._dirty = True
-        return len(data)
-
-    async def truncate(self, size: int) -> None:
-        """Cut or extend the file."""
-        self._file.truncate(size)
-        self._dirty = True
-
-    def size(self) -> int | None:
-        """Return the staged size."""
-        return self._file.seek(0, 2)
-
-    async def commit(self) -> None:
-        """Store the file whole."""
-        if self._dirty:
-            self._dirty = False
-            await self._store.upload(self._key, self._parts())
-
-    async def sync(self) -> None:
-        """Obey `fsync`."""
-        await self.commit()
-
-    def discard(self) -> None:
-        """Leave the old content as it is."""
-        self._dirty = False
-
-    async def release(self) -> None:
-        """Let go of the staged bytes."""
-        self._file.close()
-
-    async def _parts(self) -> AsyncIterator[bytes]:
-        offset = 0
-        while True:
-            self._file.seek(offset)
-            part = self._file.read(PART)
-            if not part:
-                return
-            offset += len(part)
-            yield part
-
-
 async def read_whole(store: Store, key: str, limit: int) -> bytes:
     """Return a small file; raises Missing, or Invalid for one that is not small."""
     try:
@@ -222,20 +240,3 @@ async def read_whole(store: Store, key: str, limit: int) -> bytes:
     if len(found.body) > limit:
         raise Invalid(f"{key} is larger than {limit} bytes; copy it instead")
     return found.body
-
-
-async def put_whole(store: Store, key: str, body: bytes, *, exclusive: bool) -> None:
-    """Store a small file; raises Exists if it is to be new and is not."""
-    try:
-        await store.put(key, body, if_absent=exclusive)
-    except AlreadyExists:
-        raise Exists(f"{key} exists") from None
-
-
-def _attributes(entry: Entry) -> Attributes:
-    return Attributes(entry.size, entry.modified)
-
-
-def _no_limit(size: int) -> None:
-    if size > PART:
-        raise TooLarge(f"at most {PART} bytes are added at once; write the file anew")

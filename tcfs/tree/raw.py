@@ -1,13 +1,15 @@
 """`.tcfs/raw/`: the bucket's exact objects under the project, read-only."""
 
 from collections.abc import Sequence
-from typing import Self, final
+from typing import Final, Self, final
 
 from tcfs.project.errors import Missing, ViewOnly
 from tcfs.stores import Entry, InvalidKey, NotFound
 from tcfs.tree._base import STATIC, Attributes, Caller, File, Handle, Node, OpenMode, ViewDirectory
 from tcfs.tree._view import View
 from tcfs.tree.plain import Ranges
+
+OURS: Final = ".tcfs"  # where a store is tried out (`tcfs.stores.probe`): never shown
 
 
 @final
@@ -26,6 +28,8 @@ class RawDirectory(ViewDirectory):
         """Return the object, or the prefix where no object has that name."""
         store = self._view.project.store
         key = f"{self._prefix}{name}"
+        if key == OURS:
+            raise Missing(f"{key} is no part of the project")
         try:
             return RawFile.of(self.child(name), self._view, await store.head(key))
         except (NotFound, InvalidKey):
@@ -43,7 +47,11 @@ class RawDirectory(ViewDirectory):
         for entry in entries:
             name = entry.key[len(self._prefix) :]
             found[name] = RawFile.of(self.child(name), self._view, entry)
-        return [(name, node) for name, node in found.items() if name not in ("", ".", "..")]
+        return [
+            (name, node)
+            for name, node in found.items()
+            if name not in ("", ".", "..") and f"{self._prefix}{name}" != OURS
+        ]
 
 
 @final

@@ -26,7 +26,11 @@ SEND MAIL        echo "contract is in memory/design.contract" >> {at}/messages/N
   about a step   printf 'Step: design\\n\\nready\\n' >> {at}/messages/NAME/inbox
   read mine      cat {at}/messages/{agent}/inbox
 
+SHARE FILES      cp report.pdf {at}/artifacts/shared/; ls {at}/artifacts/design
+  add a line     mkdir -p {at}/runs/1; echo '{{"loss": 1}}' >> {at}/runs/1/metrics.jsonl
+
 WHO IS THERE     ls -l {at}/agents; cat {at}/agents/NAME
+  transcripts    ls {at}/sessions/*; tail -f {at}/sessions/HARNESS/ID/transcript.jsonl
 
 WHEN IT FAILS    tail -3 {at}/.tcfs/errors     says what happened and what to do
                  Check exit codes: `echo x > file || echo failed`.

@@ -1,8 +1,7 @@
 """`steps/`: every step a directory of small files (tree.md, steps)."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Final, final
 
 from tcfs.project import WALK
@@ -23,12 +22,13 @@ from tcfs.tree._base import (
     OpenMode,
 )
 from tcfs.tree._claim import ClaimDirectory, ClaimFile, claim_at_once, open_new_claim
-from tcfs.tree._text import Draft, Exact, Snapshot, Text, TextView
+from tcfs.tree._scratched import Scratched
+from tcfs.tree._step_files import HandoffFile, StatusFile, WaitFile
+from tcfs.tree._text import Exact, Text, TextView
 from tcfs.tree._view import View
-from tcfs.tree.plain import PlainFile, check_name, put_whole, read_whole
+from tcfs.tree.plain import PlainFile, check_name, read_whole
 from tcfs.wire import keys
 from tcfs.wire.documents import State
-from tcfs.wire.handoff import parse_text, show
 from tcfs.wire.ids import StepId, step_id
 from tcfs.wire.keys import MAX_TEXT
 from tcfs.wire.text import on_one_line
@@ -52,17 +52,18 @@ class StepsDirectory(Directory):
 
     async def lookup(self, name: str, caller: Caller) -> Node:
         """Return the step; another spelling of its id is a symbolic link to it."""
+        if name.startswith("."):  # desktops and editors look for many such names everywhere
+            raise Missing(f"steps/ has no {name}")
         step = step_id(name)
         if step != name:
             return Link(self.child(name), step)
         # Every path walk comes by here; the kernel asks for attributes when it wants them.
-        return StepDirectory(self.child(step), self._view, step)
+        return self._step(step)
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return the steps that exist."""
         return [
-            (it.id, StepDirectory(self.child(it.id), self._view, it.id, it.modified))
-            for it in await self._view.project.steps.list()
+            (it.id, self._step(it.id, it.modified)) for it in await self._view.project.steps.list()
         ]
 
     async def mkdir(self, name: str, caller: Caller) -> Directory:
@@ -82,6 +83,9 @@ class StepsDirectory(Directory):
     ) -> None:
         """Refuse: others know the step by its id."""
         raise NotAllowed(f"steps/{name} cannot be renamed: others wait for it by this id")
+
+    def _step(self, step: StepId, modified: int | None = None) -> Directory:
+        return Scratched(StepDirectory(self.child(step), self._view, step, modified), self._view)
 
 
 def _reason(name: str) -> str:
@@ -111,8 +115,10 @@ class StepDirectory(Directory):
         self.keep = FIXED if modified is None else LISTED
 
     async def attributes(self) -> Attributes:
-        """Return when the step's claim or status was last written."""
-        return Attributes(modified=(await self._look()).modified)
+        """Return when the newest of the step's objects was written."""
+        # As a listing does: `tar` looks before and after, and compares.
+        objects = await self._view.project.steps.objects(self._step)
+        return Attributes(modified=max((it.modified for it in objects), default=0))
 
     async def lookup(self, name: str, caller: Caller) -> Node:
         """Return one of the step's files."""
@@ -208,7 +214,7 @@ class StepDirectory(Directory):
         if name in ("status", "handoff"):
             await steps.remove_document(self._step, name)
         elif name != "owner":  # a view of the claim, which `rm -r` meets before the claim
-            await self._view.project.store.delete(self._key(name))
+            await self._view.project.files.remove(self._key(name))
 
     async def rename(
         self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool
@@ -220,14 +226,14 @@ class StepDirectory(Directory):
             await Directory.rename(self, name, target, new, caller, exclusive=exclusive)
         agent = self._view.acting(caller)
         await self._view.project.steps.may_change(self._step, agent)
-        store = self._view.project.store
-        body = await read_whole(store, self._key(name), MAX_TEXT)
+        files = self._view.project.files
         if new in DOCUMENTS:
-            await self._write(new, body, caller)
+            body = await read_whole(self._view.project.store, self._key(name), MAX_TEXT)
+            await self.put(new, body, caller, exclusive=exclusive)
+            await files.remove(self._key(name))
         else:
             self._check_free(new)
-            await put_whole(store, self._key(new), body, exclusive=exclusive)
-        await store.delete(self._key(name))
+            await files.rename(self._key(name), self._key(new), exclusive=exclusive)
 
     async def remove(self, caller: Caller) -> None:
         """Remove what is left of the step; raises NotEmpty, NotHolder."""
@@ -242,17 +248,6 @@ class StepDirectory(Directory):
             raise NotEmpty(f"steps/{self._step} still has {left[0].rpartition('/')[2]}")
         await steps.remove_document(self._step, "handoff")
         await steps.remove_document(self._step, "status")
-
-    async def _write(self, name: str, content: bytes, caller: Caller) -> None:
-        mode = OpenMode(read=False, write=True, truncate=True)
-        try:
-            node = await self.lookup(name, caller)
-            assert isinstance(node, File)
-            handle = await node.open(mode, caller)
-        except Missing:
-            _, handle = await self.create(name, mode, caller)
-        await handle.write(0, content)
-        await handle.commit()
 
     def _check_free(self, name: str) -> None:
         if name in _VIRTUAL:
@@ -290,151 +285,3 @@ def _is_claimed(seen: Look) -> bool:
 
 def _is_exact(name: str) -> bool:
     return name.endswith(".json") and name.removesuffix(".json") in DOCUMENTS
-
-
-def _size_limit(size: int) -> None:
-    if size > MAX_TEXT:
-        raise Invalid(f"at most {MAX_TEXT} bytes go here; put more in artifacts/")
-
-
-@final
-class StatusFile(File):
-    """`status`: one word, the effective state."""
-
-    __slots__ = ("_step", "_view")
-
-    def __init__(self, path: str, view: View, step: StepId) -> None:
-        super().__init__(path)
-        self._view = view
-        self._step = step
-
-    async def attributes(self) -> Attributes:
-        """Return the size of the word."""
-        seen = await self._view.project.steps.look(self._step, max_age=WALK)
-        return Attributes(len(seen.effective.state.value) + 1, seen.modified)
-
-    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
-        """Open; writing is refused at once to whoever may not change the step."""
-        steps = self._view.project.steps
-        if not mode.write:
-            seen = await steps.look(self._step, max_age=WALK)
-            return Snapshot(f"{seen.effective.state.value}\n".encode())
-        agent = self._view.acting(caller)
-        await steps.may_change(self._step, agent)
-
-        async def store(content: bytes) -> None:
-            # `>>` puts its word after the end of what is there: the gap before it is NULs.
-            state = State.parse(content.lstrip(b"\0").decode(errors="replace"))
-            if state is None:
-                words = " ".join(it.value for it in State)
-                raise Invalid(f"a status is one of: {words}")
-            await steps.set_state(self._step, agent, state)
-
-        return Draft(store, _size_limit, dirty=False)
-
-    async def truncate(self, size: int, caller: Caller) -> None:
-        """Take note: a word is replaced whole, by the write that follows."""
-        await self._view.project.steps.may_change(self._step, self._view.acting(caller))
-
-
-@final
-class HandoffFile(File):
-    """`handoff`: the note for whoever comes next."""
-
-    __slots__ = ("_step", "_view")
-
-    def __init__(self, path: str, view: View, step: StepId) -> None:
-        super().__init__(path)
-        self._view = view
-        self._step = step
-
-    async def attributes(self) -> Attributes:
-        """Return the size of the note."""
-        text = await self._text()
-        return Attributes(len(text.content), text.modified)
-
-    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
-        """Open; writing is refused at once to whoever may not change the step."""
-        if not mode.write:
-            return Snapshot((await self._text()).content)
-        agent = self._view.acting(caller)
-        await self._view.project.steps.may_change(self._step, agent)
-        before = b""
-        if not mode.truncate:
-            try:
-                before = (await self._text()).content
-            except Missing:
-                before = b""
-
-        async def store(content: bytes) -> None:
-            try:
-                text = parse_text(content.decode())
-            except UnicodeDecodeError:
-                raise Invalid("a handoff is UTF-8 text; put other bytes in artifacts/") from None
-            await self._view.project.steps.hand_off(self._step, agent, text)
-
-        return Draft(store, _size_limit, before, dirty=mode.truncate)
-
-    async def truncate(self, size: int, caller: Caller) -> None:
-        """Cut the note."""
-        handle = await self.open(OpenMode(write=True), caller)
-        await handle.truncate(size)
-        await handle.commit()
-
-    async def _text(self) -> Text:
-        record = await self._view.project.steps.handoff(self._step, max_age=WALK)
-        return Text(show(record).encode(), 0)
-
-
-@final
-class WaitFile(File):
-    """`wait`: reads as `complete` once the step is; until then it blocks."""
-
-    __slots__ = ("_step", "_view")
-    keep = Keep(entry=HOUR)
-
-    def __init__(self, path: str, view: View, step: StepId) -> None:
-        super().__init__(path)
-        self._view = view
-        self._step = step
-
-    async def attributes(self) -> Attributes:
-        """Return no size: readers then read until there is nothing more."""
-        return Attributes(writable=False)
-
-    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
-        """Open for reading; a step nobody has heard of gets a line in `errors`."""
-        if mode.write:
-            raise NotAllowed(f"steps/{self._step}/wait is read: cat steps/{self._step}/wait")
-        steps = self._view.project.steps
-        seen = await steps.look(self._step)
-        if seen.claim is None and seen.status is None:
-            self._view.project.later(lambda: self._warn(caller))
-        return Waiting(lambda: steps.wait(self._step))
-
-    async def _warn(self, caller: Caller) -> None:
-        known = [it.id for it in await self._view.project.steps.list()]
-        near = get_close_matches(self._step, known)
-        hint = f"nearest: {' '.join(near)}" if near else "there is none like it"
-        self._view.refusals.record(
-            self._view.who(caller), self.path, 0, f"waiting for a step with nothing in it; {hint}"
-        )
-
-
-@final
-class Waiting(Handle):
-    """A read that waits for a step."""
-
-    __slots__ = ("_done", "_wait")
-    blocking = True
-
-    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
-        self._wait = wait
-        self._done = False
-
-    async def read(self, offset: int, size: int) -> bytes:
-        """Wait until the step is complete, and say so; raises WontComplete."""
-        if not self._done:
-            await self._wait()
-            self._done = True
-        return b"complete\n"[offset : offset + size]

@@ -62,6 +62,7 @@ class Claim:
     mount: str | None = None
     result: State | None = None  # once finished
     released: bool = False  # a tombstone, on stores without conditional delete
+    best_effort: bool = False  # another may have won as well: the store decides no race
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -82,6 +83,7 @@ class Claim:
             mount=text(document, "mount"),
             result=State.parse(text(document, "result")),
             released=document.get("released") is True,
+            best_effort=document.get("best_effort") is True,
             extra=others(document, _CLAIM),
         )
 
@@ -100,6 +102,7 @@ class Claim:
                     mount=self.mount,
                     result=self.result and self.result.value,
                     released=self.released or None,
+                    best_effort=self.best_effort or None,
                 ),
                 **self.extra,
             }

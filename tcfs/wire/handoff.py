@@ -8,11 +8,15 @@ from tcfs.wire.documents import Handoff
 
 @final
 class HandoffText(NamedTuple):
-    """What was written: the note, and the header's two fields where there is a header."""
+    """What was written: the note, and the header's two fields where there is a header.
+
+    `changed_files` is no part of the text: a command may know them. None leaves them as they are.
+    """
 
     note: str
     next_agent: str | None = None
     next_action: str | None = None
+    changed_files: tuple[str, ...] | None = None
 
 
 def parse_text(content: str) -> HandoffText:

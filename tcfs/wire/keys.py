@@ -1,5 +1,6 @@
 """The one place that knows a key's form. Keys are relative to the project."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,8 @@ MEMORY: Final = "memory/"
 HISTORY: Final = "memory/_history/"
 MESSAGES: Final = "messages/"
 STEPS: Final = "steps/"
+ARTIFACTS: Final = "artifacts/"
+SESSIONS: Final = "sessions/"
 
 MAX_KEY: Final = 1024  # bytes, S3's limit
 MAX_TEXT: Final = 1 << 20  # bytes of a note, a value or a message: tree.md
@@ -141,3 +144,50 @@ def append_leaf(name: str) -> AppendLeaf | None:
         return AppendLeaf(int(head) * 1_000_000_000, rest, "")
     agent, separator, unique = rest.rpartition("_")
     return AppendLeaf(int(head), agent, unique) if separator else None
+
+
+# sessions: sessions/<harness>/<session>/part-<seq, 5 digits>-<8 hex>.jsonl, meta.json
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PartLeaf:
+    """The name of one part of a session; parts are ordered by `seq`."""
+
+    seq: int
+    uuid: str
+
+    def __str__(self) -> str:
+        """Return the leaf."""
+        return f"part-{self.seq:05d}-{self.uuid}.jsonl"
+
+
+def part_leaf(name: str) -> PartLeaf | None:
+    """Return what a leaf such as `part-00012-0123abcd.jsonl` says; None if it is no such name."""
+    match = _PART.fullmatch(name)
+    # One that would be written another way is no part: it could not be named by meta.
+    leaf = PartLeaf(int(match[1]), match[2]) if match else None
+    return leaf if leaf is not None and str(leaf) == name else None
+
+
+def is_session_name(name: str) -> bool:
+    """Tell whether a harness or a session may be called so: it is a directory's name then."""
+    utf8 = name.encode(errors="ignore").decode() == name
+    return utf8 and bool(name.strip(" .")) and "/" not in name and not is_control(name)
+
+
+def harness(name: str) -> str:
+    """Return the prefix under which a harness's sessions lie."""
+    return f"{SESSIONS}{name}/"
+
+
+def session(harness: str, session: str) -> str:
+    """Return the prefix under which a session's objects lie."""
+    return f"{SESSIONS}{harness}/{session}/"
+
+
+def session_meta(harness: str, session: str) -> str:
+    """Return the key of what is known of a session."""
+    return f"{SESSIONS}{harness}/{session}/meta.json"
+
+
+_PART: Final = re.compile(r"part-([0-9]{5,15})-([0-9a-f]{8})\.jsonl")

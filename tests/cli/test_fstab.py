@@ -13,12 +13,15 @@ PLAIN = Wish(Asked("tcfs mount"), read_only=False, allow_other=False, deadline=3
 
 def test_options_mean_what_the_command_line_s_do() -> None:
     text = "agent=me,endpoint=http://h:1,region=auto,ro,allow_other,deadline=5,log_file=/var/l"
+    text += ",claims=best-effort,probe"
     assert parse_fstab(text, PLAIN) == Wish(
         Asked("tcfs mount", agent="me", endpoint="http://h:1", region="auto"),
         read_only=True,
         allow_other=True,
         deadline=5.0,
         log_file=Path("/var/l"),
+        best_effort=True,
+        probe=True,
     )
 
 
@@ -27,7 +30,9 @@ def test_what_mount_says_to_itself_is_passed_over() -> None:
     assert parse_fstab(text, PLAIN) == PLAIN
 
 
-@pytest.mark.parametrize("text", ["agent", "agent=", "agnet=me", "deadline=", "deadline=-1"])
+@pytest.mark.parametrize(
+    "text", ["agent", "agent=", "agnet=me", "deadline=", "deadline=-1", "claims=all"]
+)
 def test_what_cannot_be_meant_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         parse_fstab(text, PLAIN)

@@ -58,6 +58,8 @@ def test_version_is_the_package_s(tcfs: Tcfs) -> None:
         (["mount", "-o", "deadline=soon"], "'deadline=soon' is no number of seconds"),
         (["init", "--bucket", "b", "--access-key", "k"], "given together"),
         (["init", "--bucket", "b", "--public"], "private buckets only"),
+        (["cat"], "see tcfs cat --help"),
+        (["complete", "x", "--blocked", "--needs-review"], "exclude each other"),
     ],
 )
 def test_usage_errors_say_what_to_do(tcfs: Tcfs, arguments: list[str], says: str) -> None:

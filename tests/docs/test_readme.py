@@ -100,9 +100,39 @@ def test_the_mounting_commands_work(home: Path, seaweed: Account, project: str) 
                 run(f"{sys.executable} -m tcfs.cli umount {path}")
 
 
+def test_the_commands_without_a_mount_work(home: Path) -> None:
+    (block,) = (it for it in blocks("sh") if "tcfs put" in it)
+    inherited = {k: v for k, v in os.environ.items() if k != "TRACECRAFT_AGENT"}
+    environment = {**inherited, "HOME": str(home), "PYTHONPATH": str(SOURCE)}
+
+    def run(line: str) -> "subprocess.CompletedProcess[str]":
+        tcfs = f'tcfs() {{ {shlex.quote(sys.executable)} -m tcfs.cli "$@"; }}; '
+        return subprocess.run(
+            ["bash", "-c", tcfs + line],
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    for agent in ("developer", "designer"):
+        assert run(f"tcfs init --backend file --agent {agent}").returncode == 0
+    for line in block.splitlines():
+        done = run(line)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+    assert done.stdout == "complete: design\nTo: developer\n\nAPI is in api.py\n"
+    again = run(block.splitlines()[0])
+    assert (again.returncode, "finished by designer" in again.stderr) == (1, True)
+
+
 def test_every_path_of_the_table_is_there(home: Path) -> None:
     rows = [line for line in README.splitlines() if line.startswith("| `")]
     assert len(rows) > 10
+    session = home / "store" / "sessions" / "HARNESS" / "ID"
+    session.mkdir(parents=True)
+    (session / "meta.json").write_text("{}")  # of a session that nobody mirrors here
     with Mount(home, str(home / "store"), "AGENT") as mount:
         mount.out("echo v > memory/KEY; echo > steps/ID/claim; echo n > steps/ID/handoff")
         for row in rows:

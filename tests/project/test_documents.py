@@ -41,6 +41,24 @@ async def test_answer_is_used_for_as_long_as_a_path_walk_and_no_longer() -> None
     assert await documents.read("k", max_age=WALK) is not None
 
 
+async def test_slack_lengthens_an_age_that_is_allowed_and_no_other() -> None:
+    """A command is one path walk, however slow the store is."""
+    store = MemoryStore()
+    documents = Documents(store, slack=5.0)
+    store.place("k", b"one")
+
+    async def slowly() -> None:
+        await trio.sleep(1)
+
+    store.after("GET", "k", slowly)
+    first = await documents.read("k")
+    store.place("k", b"two")
+    assert await documents.read("k", max_age=WALK) == first
+    fresh = await documents.read("k")
+    assert fresh is not None
+    assert fresh.body == b"two"
+
+
 async def test_unchanged_object_is_asked_for_by_its_etag() -> None:
     store = MemoryStore()
     documents = Documents(store)

@@ -381,3 +381,49 @@ async def test_the_url_names_the_store(store: Store) -> None:
     assert store.url.startswith(("file:///", "s3://bucket/"))
     with within(5):
         await store.aclose()
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20, 9 << 20])
+async def test_an_upload_under_a_condition_obeys_it(store: Store, size: int) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for offset in range(0, size, 1 << 20):
+            yield b"x" * min(1 << 20, size - offset)
+
+    first = await store.upload("k", parts(), if_absent=True)
+    with pytest.raises(AlreadyExists):
+        await store.upload("k", parts(), if_absent=True)
+    second = await store.put("k", b"in between", if_match=first)
+    with pytest.raises(PreconditionFailed):
+        await store.upload("k", parts(), if_match=first)
+    assert (await get(store, "k")).body == b"in between"
+    await store.upload("k", parts(), if_match=second)
+    assert (await store.head("k")).size == size
+    with pytest.raises(PreconditionFailed):
+        await store.upload("gone", parts(), if_match=first)
+
+
+@pytest.mark.parametrize("size", [0, 10, 9 << 20])
+async def test_a_copy_is_another_object_with_the_same_bytes(store: Store, size: int) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        yield bytes(size)
+
+    await store.upload("a/source ü?.bin", parts())
+    await store.put("b/target", b"old")
+    etag = await store.copy("a/source ü?.bin", "b/target")
+    answer = await get(store, "b/target")
+    assert (answer.etag, answer.body) == (etag, bytes(size))
+    await store.delete("a/source ü?.bin")
+    assert (await store.head("b/target")).size == size
+
+
+async def test_a_copy_of_nothing_is_not_found_and_leaves_what_is_there(store: Store) -> None:
+    await store.put("k", b"old")
+    with pytest.raises(NotFound):
+        await store.copy("nothing", "k")
+    assert (await get(store, "k")).body == b"old"
+
+
+async def test_a_range_tells_the_size_of_the_whole(store: Store) -> None:
+    await store.put("k", b"0123456789")
+    for offset, length in ((0, 3), (8, 99), (10, 5), (0, 0)):
+        assert (await store.get_range("k", offset, length)).size == 10

@@ -12,6 +12,7 @@ import trio
 from tcfs.stores import (
     AlreadyExists,
     Denied,
+    ETag,
     NotFound,
     NotModified,
     Object,
@@ -250,6 +251,24 @@ async def test_wrong_credentials_are_denied(seaweed: Account, project: str) -> N
         with pytest.raises(Denied):
             await store.ensure_bucket()
         await store.aclose()
+
+
+async def test_without_credentials_it_is_said_what_to_do() -> None:
+    """By both clients, and before anything is sent."""
+    with scripted.serving(scripted.close) as (account, requests):
+        store = S3Store("bucket", "project", endpoint=account.endpoint)
+        for act in (
+            store.get("k"),
+            store.any_under(""),
+            store.put("k", b"", if_absent=True),
+            store.delete("k", if_match=ETag("e")),
+            store.ensure_bucket(),
+            store.credentials(),
+        ):
+            with pytest.raises(Denied, match=r"there are no credentials .*set AWS_ACCESS_KEY_ID"):
+                await act
+        await store.aclose()
+        assert requests.lines == []
 
 
 async def test_a_session_token_of_the_environment_is_not_joined_to_given_keys(

@@ -28,11 +28,11 @@ async def test_what_the_root_lists(tmp_path: Path) -> None:
             await tree.node("nothing")
 
 
-async def test_root_takes_no_writes(tmp_path: Path) -> None:
+async def test_what_is_the_trees_own_at_the_root_cannot_be_changed(tmp_path: Path) -> None:
     async with grown(tmp_path) as tree:
         for refuse in (
-            tree.root.create("x", REPLACE, caller()),
-            tree.root.mkdir(".Trash-1000", caller()),
+            tree.root.create("as", REPLACE, caller()),
+            tree.root.mkdir("locks", caller()),
             tree.root.unlink("README", caller()),
             tree.root.rmdir("steps", caller()),
             tree.root.symlink("x", "y", caller()),
@@ -105,6 +105,7 @@ async def test_control_files(tmp_path: Path) -> None:
         assert await tree.cat(".tcfs/version") == "1.2.3\n"
         assert await tree.cat(".tcfs/store") == "memory://bucket/project\n"
         assert await tree.cat(".tcfs/config") == "store = memory\n"
+        assert "nobody has looked" in await tree.cat(".tcfs/capabilities")
         tree.refusals.record(caller().agent, "/a\udcff", EPERM, "no")
         tree.refusals.record(caller("b").agent, "/theirs", EPERM, "no")
         errors = await tree.cat(".tcfs/errors")
@@ -121,10 +122,14 @@ async def test_raw_is_the_bucket_as_it_is(tmp_path: Path) -> None:
     store.place("a", b"both a file")
     store.place("a/b", b"and a directory")
     store.place("odd//x", b"")
+    store.place(".tcfs/probe/id/race-1", b"the store is being tried out")
     async with grown(tmp_path, store) as tree:
         await tree.write("memory/k.l", "v\n")
         assert await tree.ls(".tcfs") == [it for it in await tree.ls(".tcfs") if it != "raw"]
         assert {"a", "memory"} <= set(await tree.ls(".tcfs/raw"))
+        assert ".tcfs" not in await tree.ls(".tcfs/raw")
+        with refused(ENOENT):
+            await tree.node(".tcfs/raw/.tcfs")
         assert await tree.cat(".tcfs/raw/a") == "both a file"
         exact = store.body("memory/k/l.json")
         assert (await tree.cat(".tcfs/raw/memory/k/l.json")).encode() == exact

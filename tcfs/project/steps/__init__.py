@@ -18,7 +18,15 @@ from tcfs.project._documents import WALK
 from tcfs.project._journal import Untold
 from tcfs.project._locks import Locks
 from tcfs.project.errors import NotHolder, Refused, WontComplete
-from tcfs.project.steps._claim import Tenure, annotate, begin, claim, held, not_holder
+from tcfs.project.steps._claim import (
+    Tenure,
+    annotate,
+    begin,
+    claim,
+    held,
+    not_holder,
+    replace_claim,
+)
 from tcfs.project.steps._context import Context
 from tcfs.project.steps._finish import finish, hand_off, lacks_status, mend_status, read_handoff
 from tcfs.project.steps._look import Look, look, of_objects
@@ -154,6 +162,25 @@ class Steps:
             self._tenures[step, agent] = won.claim.id
             return won
 
+    async def take_over(self, step: StepId, agent: AgentId) -> Tenure:
+        """Take the step from whoever holds it, and return once that is sure; then call `begin`.
+
+        It is what the next claimant does when a lease has run out: a new tenure replaces the claim
+        as it was seen, with a higher generation, and whatever its holder still writes is refused.
+
+        Raises:
+            Held: it is finished, or it changed at this moment.
+            OutcomeUnknown: unknown; it is given back as soon as it shows.
+        """
+        async with self._alone.hold(step):
+            seen = await look(self._context.documents, step)
+            if seen.effective.state.final:
+                raise held(step, seen)
+            with Untold(self._context.journal) as untold:
+                won = await replace_claim(self._context, step, agent, seen, untold)
+            self._tenures[step, agent] = won.claim.id
+            return won
+
     async def begin(self, won: Tenure, note: str | None) -> None:
         """Write the status of a claim that was won, with its note.
 
@@ -270,15 +297,18 @@ class Steps:
 
     async def catch_up(self) -> None:
         """Undo the claims nobody was told of, and begin those whose status is not written."""
-        journal = self._context.journal
         while True:
             await trio.sleep(CATCH_UP)
-            for entry in journal.due():
-                async with self._alone.hold(entry.step):
-                    await self._quietly(partial(undo, self._context, entry))
-            for won, note in list(self._unbegun.values()):
-                with within(DEFAULT):
-                    await self.begin(won, note)
+            await self.clear_up()
+
+    async def clear_up(self) -> None:
+        """Do once what `catch_up` does again and again; what fails is left for the next time."""
+        for entry in self._context.journal.due():
+            async with self._alone.hold(entry.step):
+                await self._quietly(partial(undo, self._context, entry))
+        for won, note in list(self._unbegun.values()):
+            with within(DEFAULT):
+                await self.begin(won, note)
 
     async def _mend(self, step: StepId) -> None:
         try:

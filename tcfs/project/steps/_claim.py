@@ -44,9 +44,15 @@ async def claim(
         OutcomeUnknown: it may have been won; it is given back as soon as that shows.
         Unavailable, Denied, ReadOnly, Unsupported: not claimed.
     """
-    now = seen.effective
-    if now.state is not State.PENDING:
+    if seen.effective.state is not State.PENDING:
         raise held(step, seen)
+    return await replace_claim(context, step, agent, seen, untold)
+
+
+async def replace_claim(
+    context: Context, step: StepId, agent: AgentId, seen: Look, untold: Untold
+) -> Tenure:
+    """Put a new tenure of `agent` where `seen` shows a claim, or none; raises as `claim` does."""
     ours = Claim(
         agent=agent,
         claimed_at=context.clock.iso(),
@@ -55,6 +61,7 @@ async def claim(
         generation=seen.generation + 1,
         host=context.host,
         mount=context.mount,
+        best_effort=context.documents.store.capabilities.claims == "best-effort",
     )
     untold.enter(Entry(nonce, step, agent))
     try:

@@ -140,6 +140,9 @@ async def hand_off(
             before.from_agent == agent if claim is None else _is_of(before, claim, seen)
         ):
             record = replace(record, extra=before.extra)  # such as the reference's `changed_files`
+        if text.changed_files is not None:
+            changed = {"changed_files": list(text.changed_files)}
+            record = replace(record, extra={**record.extra, **changed})
         try:
             await context.put_handoff(step, record, found.etag if found else None)
         except Lost:

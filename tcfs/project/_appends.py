@@ -1,0 +1,135 @@
+"""Adding to the end of objects: `>>`, which loses no line whoever else adds.
+
+An append is conditional on the version it was based on, and repeated where another came first.
+What several tasks of this mount add while a write is under way goes into the next one together:
+each write carries the whole object.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, final
+
+import trio
+
+from tcfs.project._locks import Locks
+from tcfs.project.errors import Refused
+from tcfs.stores import (
+    AlreadyExists,
+    Conflict,
+    NotFound,
+    Object,
+    OutcomeUnknown,
+    PreconditionFailed,
+    Store,
+    StoreError,
+    Unavailable,
+)
+from tcfs.stores.backoff import another, pauses
+
+MERGED: Final = 8 << 20  # bytes: tree.md; what is larger is not read to be added to
+JOINED: Final = 1 << 20  # bytes that are added for several callers at once
+HURRY: Final = 5.0  # seconds: how old a base may be tried first; the condition decides
+_KNOWN: Final = 16 << 20  # bytes of bases kept
+
+
+@final
+@dataclass(slots=True, eq=False)
+class _Addition:
+    """What one caller adds; `error` is what became of it, once `done`."""
+
+    content: bytes
+    done: bool = False
+    error: Exception | None = None
+
+
+@final
+class Appends:
+    """The appends of one mount. `large` adds to an object that is too large to be merged."""
+
+    def __init__(self, store: Store, large: Callable[[str, bytes], Awaitable[None]]) -> None:
+        self._store = store
+        self._large = large
+        self._alone = Locks()
+        self._queues: dict[str, deque[_Addition]] = {}
+        self._known: OrderedDict[str, tuple[Object, float]] = OrderedDict()
+
+    async def add(self, key: str, content: bytes) -> None:
+        """Add to the end of an object, which is made where there is none.
+
+        Raises:
+            OutcomeUnknown: it may have been added.
+            PreconditionFailed: it is larger than `MERGED`, and another wrote it meanwhile.
+            Unavailable, Denied, ReadOnly, StoreFull, Unsupported
+        """
+        queue = self._queues.setdefault(key, deque())
+        mine = _Addition(content)
+        queue.append(mine)
+        try:
+            async with self._alone.hold(key):
+                while not mine.done:
+                    await self._add_next(key, queue)
+        finally:
+            if mine in queue:  # cancelled before its turn
+                queue.remove(mine)
+            if not queue:
+                self._queues.pop(key, None)
+        if mine.error is not None:
+            raise mine.error
+
+    async def _add_next(self, key: str, queue: "deque[_Addition]") -> None:
+        batch = [queue.popleft()]
+        size = len(batch[0].content)
+        while queue and (size := size + len(queue[0].content)) <= JOINED:
+            batch.append(queue.popleft())
+        for it in batch:
+            it.done = True
+            it.error = OutcomeUnknown(f"adding to {key} was interrupted; read what it holds")
+        error: Exception | None = None
+        try:
+            await self._add(key, b"".join(it.content for it in batch))
+        except (StoreError, Refused, OSError) as failed:
+            error = failed
+        for it in batch:
+            it.error = error
+
+    async def _add(self, key: str, content: bytes) -> None:
+        found = self._recent(key)
+        for pause in pauses():
+            try:
+                found = found or await self._read(key)
+                if found is not None and not content:
+                    return  # made by somebody else just now, and nothing to add
+                if found is not None and (found.size or 0) + len(content) > MERGED:
+                    break
+                joined = found.body + content if found else content
+                base = found.etag if found else None
+                etag = await self._store.put(key, joined, if_absent=base is None, if_match=base)
+            except OutcomeUnknown:
+                raise OutcomeUnknown(
+                    f"it is unknown whether {key} was added to; read it, and add what is missing"
+                ) from None
+            except (AlreadyExists, PreconditionFailed, Conflict, Unavailable) as error:
+                # Somebody added to it in between: theirs is kept, ours comes after.
+                found = None
+                if not await another(pause):
+                    raise Unavailable(f"{key} kept changing; nothing was added") from error
+            else:
+                self._remember(key, Object(joined, etag, 0, len(joined)))
+                return
+        await self._large(key, content)
+
+    async def _read(self, key: str) -> Object | None:
+        try:
+            return await self._store.get_range(key, 0, MERGED)
+        except NotFound:
+            return None
+
+    def _recent(self, key: str) -> Object | None:
+        found, when = self._known.pop(key, (None, 0.0))
+        return found if trio.current_time() - when <= HURRY else None
+
+    def _remember(self, key: str, found: Object) -> None:
+        self._known[key] = (found, trio.current_time())
+        while sum(len(it.body) for it, _ in self._known.values()) > _KNOWN:
+            self._known.popitem(last=False)

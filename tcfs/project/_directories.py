@@ -1,0 +1,51 @@
+"""Directories that a mount remembers, since an object store has none; without a final `/`."""
+
+from collections.abc import Sequence
+from typing import final
+
+
+@final
+class Directories:
+    """Directories that this mount remembers."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._removed: set[str] = set()
+
+    def has(self, key: str) -> bool:
+        """Tell whether it is remembered."""
+        return key in self._names
+
+    def add(self, key: str) -> None:
+        """Remember one that was made."""
+        self._names.add(key)
+
+    def drop(self, key: str) -> None:
+        """Forget one that was removed."""
+        self._names.discard(key)
+        self._removed.add(key)
+
+    def was_removed(self, key: str) -> bool:
+        """Tell whether it was removed here, and may be listed still."""
+        return key in self._removed
+
+    def is_back(self, key: str) -> None:
+        """Take note that something is in it again."""
+        self._removed.discard(key)
+
+    def keep(self, key: str) -> None:
+        """Keep the directories above `key`: what was in them may have been the last thing."""
+        while key := key.rpartition("/")[0]:
+            self._names.add(key)
+
+    def listed(self, prefix: str, names: Sequence[str]) -> None:
+        """Take note of what the store lists below `prefix`: what it lists no more needs no care."""
+        there = {f"{prefix}{name}" for name in names}
+        self._removed -= {
+            key for key in self._removed - there if key.rpartition("/")[0] == prefix.rstrip("/")
+        }
+
+    def below(self, prefix: str) -> Sequence[str]:
+        """Return the names directly below a prefix."""
+        rest = (it[len(prefix) :] for it in self._names if it.startswith(prefix))
+        return [*dict.fromkeys(it.partition("/")[0] for it in rest)]

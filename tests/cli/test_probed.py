@@ -1,0 +1,92 @@
+"""A store of a mount does what it was found to do, and nothing it was not."""
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from tcfs.cli._probed import Trust, probed
+from tcfs.stores import Denied, ReadOnly, Unsupported
+from tcfs.stores.probe import PREFIX
+from tests.memory_store import Fault, MemoryStore
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
+
+def trust(path: Path, **how: bool) -> Trust:
+    return Trust(path / "cache" / "probes" / "file.json", **how)
+
+
+async def test_what_was_found_is_used_again(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+    assert limited.capabilities.claims == "atomic"
+    before = len(store.requests)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+    assert limited.capabilities.claims == "atomic"
+    assert len(store.requests) == before
+    async with trio.open_nursery() as background:
+        await probed(store, trust(tmp_path, anew=True), background)
+    assert len(store.requests) > before
+
+
+async def test_second_winner_that_comes_late_stops_claims(tmp_path: Path) -> None:
+    """A second winner that a service names late, after the mount answered, stops claims."""
+    store = MemoryStore()
+    answered = trio.Event()
+
+    async def late() -> None:
+        await answered.wait()
+        (key,) = [it for it in store.stored() if it.endswith("/race-2")]
+        store.remove(key)  # so that the late one finds nothing there, and wins too
+
+    store.before("PUT", "*/race-2", late)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+        assert limited.capabilities.claims == "atomic"
+        assert "1 of 40 writes had no answer yet" in limited.capabilities.facts[0]
+        await limited.put("early", b"", if_absent=True)
+        answered.set()
+    assert limited.capabilities.claims == "refused"
+    with pytest.raises(Unsupported, match="another had 2"):
+        await limited.put("late", b"", if_absent=True)
+    async with trio.open_nursery() as background:
+        again = await probed(store, trust(tmp_path), background)
+    assert again.capabilities.claims == "refused", "the next mount knows"
+
+
+async def test_who_may_not_write_is_refused_as_the_store_refuses(tmp_path: Path) -> None:
+    store = MemoryStore()
+    store.fail(f"{PREFIX}*", Fault.DENIED)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+    assert limited.capabilities.claims == "refused"
+    with pytest.raises(Denied, match="takes no writes"):
+        await limited.put("k", b"", if_absent=True)
+    assert not (tmp_path / "cache").exists(), "other credentials may find more"
+
+
+async def test_what_is_not_known_is_not_risked(tmp_path: Path) -> None:
+    store = MemoryStore()
+    store.fail(f"{PREFIX}*", Fault.REFUSED)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+    with pytest.raises(Unsupported, match="mount again with --probe"):
+        await limited.put("k", b"", if_absent=True)
+    async with trio.open_nursery() as background:
+        store.fail(f"{PREFIX}*", Fault.REFUSED)
+        careless = await probed(store, trust(tmp_path, best_effort=True), background)
+    assert careless.capabilities.claims == "best-effort"
+    await careless.put("k", b"", if_absent=True)
+
+
+async def test_read_only_mount_asks_nothing(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path, silent=True), background)
+    assert store.requests == []
+    with pytest.raises(ReadOnly):
+        await limited.put("k", b"", if_absent=True)
+    assert limited.capabilities.facts == ("not probed: the mount is read-only",)
