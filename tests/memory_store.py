@@ -30,6 +30,7 @@ from tcfs.stores import (
     Unavailable,
     Unsupported,
 )
+from tcfs.stores._base import check_whole
 from tcfs.stores.deadline import remaining
 
 ALL: Final = Capabilities(create=True, replace=True, delete=True, conditional_get=True, shared=True)
@@ -171,7 +172,10 @@ class MemoryStore:
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         async with self._request("GET", key):
             found = self._find(key)
-            return NotModified() if found.etag == if_none_match else found
+            if found.etag == if_none_match:
+                return NotModified()
+            check_whole(key, len(found.body))
+            return found
 
     async def get_range(self, key: str, offset: int, length: int) -> Object:
         async with self._request("RANGE", key):

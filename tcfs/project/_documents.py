@@ -1,5 +1,6 @@
 """Documents as they were last seen, so that seeing them again costs no more than asking."""
 
+import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -8,10 +9,12 @@ from typing import Final, final
 
 import trio
 
-from tcfs.stores import Entry, ETag, NotFound, NotModified, Object, Store
+from tcfs.stores import Entry, ETag, NotFound, NotModified, Object, Oversized, Store
 
+log: Final = logging.getLogger(__name__)
 LIMIT: Final = 64 << 20  # bytes: architecture.md, freshness
 WALK: Final = 0.05  # seconds: an OPEN may use what the LOOKUP of the same path walk fetched
+NO_DOCUMENT: Final = b'"an object that is too large to be a document; see .tcfs/raw"'
 AT_ONCE: Final = 64  # requests of one `read_many`
 
 
@@ -52,6 +55,10 @@ class Documents:
             answer = await self.store.get(key, if_none_match=known.etag if known else None)
         except NotFound:
             answer = None
+        except Oversized as error:
+            # Like every object that is no document: it is there, and nothing can be read from it.
+            log.warning("%s", error)
+            answer = Object(NO_DOCUMENT, ETag(""), 0)
         if isinstance(answer, NotModified):
             answer = known
         self._remember(key, answer, asked)

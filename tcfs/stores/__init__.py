@@ -1,6 +1,6 @@
 """Where objects live. This room knows nothing of steps or mail."""
 
-from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object, Store
+from tcfs.stores._base import MAX_WHOLE, Capabilities, Entry, ETag, NotModified, Object, Store
 from tcfs.stores._errors import (
     AlreadyExists,
     Conflict,
@@ -8,6 +8,7 @@ from tcfs.stores._errors import (
     InvalidKey,
     NotFound,
     OutcomeUnknown,
+    Oversized,
     PreconditionFailed,
     ReadOnly,
     StoreError,
@@ -17,6 +18,7 @@ from tcfs.stores._errors import (
 )
 
 __all__ = [
+    "MAX_WHOLE",
     "AlreadyExists",
     "Capabilities",
     "Conflict",
@@ -28,6 +30,7 @@ __all__ = [
     "NotModified",
     "Object",
     "OutcomeUnknown",
+    "Oversized",
     "PreconditionFailed",
     "ReadOnly",
     "Store",

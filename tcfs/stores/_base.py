@@ -2,7 +2,11 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol, final
+from typing import Final, NewType, Protocol, final
+
+from tcfs.stores._errors import Oversized
+
+MAX_WHOLE: Final = 16 << 20  # bytes of an object that `get` returns: no document is larger
 
 ETag = NewType("ETag", str)
 """What identifies one version of an object, without quotation marks. Opaque."""
@@ -81,6 +85,7 @@ class Store(Protocol):
         """Return an object's newest version, or NotModified if it has the ETag given.
 
         Raises:
+            Oversized: it has more than `MAX_WHOLE` bytes, which were not fetched.
             NotFound, Denied, Unavailable, InvalidKey
         """
         ...
@@ -172,3 +177,11 @@ class Store(Protocol):
     async def aclose(self) -> None:
         """Let go of connections and descriptors."""
         ...
+
+
+def check_whole(key: str, size: int) -> None:
+    """Raise Oversized for an object that `get` may not return."""
+    if size > MAX_WHOLE:
+        raise Oversized(
+            f"{key!r} has {size} bytes: that is no document of this layout; read it in .tcfs/raw"
+        )

@@ -9,6 +9,7 @@ StoreError
  ├─ Unavailable         no answer, or "not now"; try again
  │   └─ OutcomeUnknown  no answer to a write: it may have happened, or may yet
  ├─ InvalidKey          this store has no room for such a key
+ ├─ Oversized           the object is too large to be fetched whole
  ├─ ReadOnly            this store takes no writes
  ├─ StoreFull           there is no space left
  └─ Unsupported         this store cannot do that at all
@@ -62,6 +63,11 @@ class OutcomeUnknown(Unavailable):
 @final
 class InvalidKey(StoreError):
     """The store cannot hold an object under this key."""
+
+
+@final
+class Oversized(StoreError):
+    """The object is too large to be fetched whole; a range of it can be."""
 
 
 @final

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final, final
 import obstore
 from obstore.exceptions import NotModifiedError
 
-from tcfs.stores._base import Entry, ETag, NotModified, Object
+from tcfs.stores._base import Entry, ETag, NotModified, Object, check_whole
 from tcfs.stores._s3_account import Clients
 from tcfs.stores._s3_control import Control, is_plain, nanoseconds, quoted, unquoted
 from tcfs.stores._s3_errors import of_botocore, of_obstore
 from tcfs.stores._s3_list import entry_of
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, PutMode
+    from obstore import GetOptions, GetResult, PutMode
 
 _JSON: Final = "application/json"
 
@@ -34,9 +34,11 @@ class Objects:
             return self._get_odd(key, etag)
         options: GetOptions | None = None if etag is None else {"if_none_match": quoted(etag)}
         try:
-            return self._fetch(key, options)
+            answer = obstore.get(self._clients.reads(), key, options=options)
         except NotModifiedError:
             return NotModified()
+        check_whole(key, answer.meta["size"])
+        return _object(answer)
 
     def get_range(self, key: str, offset: int, length: int) -> Object:
         """Return at most `length` bytes from `offset` on; none past the end."""
@@ -82,11 +84,7 @@ class Objects:
             self._control.delete(key)
 
     def _fetch(self, key: str, options: "GetOptions | None") -> Object:
-        answer = obstore.get(self._clients.reads(), key, options=options)
-        meta = answer.meta
-        body = answer.bytes().to_bytes()
-        modified = nanoseconds(meta["last_modified"])
-        return Object(body, unquoted(meta["e_tag"]), modified, meta["size"])
+        return _object(obstore.get(self._clients.reads(), key, options=options))
 
     def _nothing(self, key: str) -> Object:
         entry = self.head(key)
@@ -107,6 +105,13 @@ class Objects:
         if if_match is not None:
             how["IfMatch"] = quoted(if_match)
         return self._control.put(key, body, **how)
+
+
+def _object(answer: "GetResult") -> Object:
+    meta = answer.meta
+    body = answer.bytes().to_bytes()
+    modified = nanoseconds(meta["last_modified"])
+    return Object(body, unquoted(meta["e_tag"]), modified, meta["size"])
 
 
 def content_type(key: str) -> dict[str, str]:

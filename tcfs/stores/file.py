@@ -15,7 +15,7 @@ from typing import Final, TypeVar, final
 import trio
 
 from tcfs.stores import _file_etag, _retry, _threads
-from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object
+from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object, check_whole
 from tcfs.stores._errors import AlreadyExists, NotFound, OutcomeUnknown, PreconditionFailed
 from tcfs.stores._file_disk import Disk
 from tcfs.stores._file_errors import translate
@@ -157,6 +157,8 @@ class FileStore:
             else:
                 etag = _file_etag.of_large(fd, found)
                 unchanged = etag == if_none_match
+                if not unchanged:
+                    check_whole(key.decode(), found.st_size)
                 body = b"" if unchanged else _read_all(fd)
         finally:
             os.close(fd)

@@ -19,6 +19,7 @@ ERRNO: Final[Mapping[type[Exception], int]] = MappingProxyType(
         stores.OutcomeUnknown: errno.EIO,
         stores.Unavailable: errno.ETIMEDOUT,
         stores.InvalidKey: errno.EINVAL,
+        stores.Oversized: errno.EFBIG,
         stores.ReadOnly: errno.EROFS,
         stores.StoreFull: errno.ENOSPC,
         stores.Unsupported: errno.EOPNOTSUPP,
