@@ -140,6 +140,9 @@ class MemoryDirectory(Directory):
         key = self._key(name)
         await self._view.project.memory.delete(key)
         self._view.local.unfinished.discard(key)
+        if self._below:
+            # `rm -r memory/design` removes the directory next: it must outlast its last key.
+            self._view.local.memory.add(self._below)
 
     async def rename(
         self, name: str, target: Directory, new: str, caller: Caller, *, exclusive: bool

@@ -110,6 +110,12 @@ def test_finishing_what_nobody_claimed_claims_it_on_the_way(mount: Mount, other:
     assert json.loads(other.out("cat steps/x/claim.json"))["result"] == "needs_review"
 
 
+def test_a_note_written_before_the_claim_is_handed_on(mount: Mount, other: Mount) -> None:
+    mount.out("echo 'see api.py' > steps/x/handoff; echo complete > steps/x/status")
+    assert other.out("cat steps/x/handoff steps/x/status") == "see api.py\ncomplete\n"
+    assert json.loads(other.out("cat steps/x/handoff.json"))["state"] == "complete"
+
+
 def test_a_wait_for_what_will_not_complete_ends(mount: Mount, other: Mount) -> None:
     with other.popen("cat steps/x/wait") as waiting:
         mount.out("echo blocked > steps/x/status")

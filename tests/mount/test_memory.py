@@ -41,6 +41,12 @@ def test_a_key_reads_by_dots_and_by_slashes(mount: Mount) -> None:
     mount.out("rm memory/plan.first; rmdir memory/plan; ! ls memory/plan")
 
 
+def test_a_directory_of_keys_is_removed_with_them(mount: Mount, other: Mount) -> None:
+    mount.out("echo v > memory/design.contract; echo w > memory/design.api.v2; echo x > memory/k")
+    mount.out("rm -r memory/design; ! ls memory/design")
+    assert other.out("ls memory") == "k\n"
+
+
 def test_a_key_and_longer_keys_stand_side_by_side(mount: Mount) -> None:
     mount.out("echo v > memory/a; echo w > memory/a.b")
     assert mount.out("cat memory/a memory/a.b; ls memory") == "v\nw\na\na.b\n"

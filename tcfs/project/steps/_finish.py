@@ -104,7 +104,11 @@ async def _settle_handoff(context: Context, step: StepId, claim: Claim, result: 
     """Make the tenure's record say how it ended; one without a note if none was written."""
     found = await context.documents.read(keys.handoff(step))
     there = _parse(found)
-    if there is None or there.claim is None or there.claim != claim.id:
+    if there is not None and _was_written_ahead(there, claim):
+        record = replace(
+            there, state=result.value, claim=claim.id, generation=claim.generation, nonce=fresh()
+        )
+    elif there is None or there.claim is None or there.claim != claim.id:
         record = _record(context, step, claim.agent, claim, HandoffText(""), result)
     elif there.state != result.value:
         record = replace(there, state=result.value, nonce=fresh())
@@ -114,6 +118,12 @@ async def _settle_handoff(context: Context, step: StepId, claim: Claim, result: 
         await context.put_handoff(step, record, found.etag if found else None)
     except Lost:
         return  # written by this agent in another process: it has one now
+
+
+def _was_written_ahead(record: Handoff, claim: Claim) -> bool:
+    # `echo note > handoff; echo complete > status` of a step nobody holds: the note comes first.
+    # Only tcfs writes a nonce; a record of the reference's is of a tenure of its own.
+    return record.claim is None and record.nonce is not None and record.from_agent == claim.agent
 
 
 async def hand_off(
