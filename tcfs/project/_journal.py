@@ -50,7 +50,9 @@ class Journal:
         """Use `root`, a directory of this store and project alone, for the mount `mount`."""
         self._root = root
         self._home = root / mount
-        root.mkdir(parents=True, mode=0o700, exist_ok=True)
+        for directory in (*reversed(root.parents), root):
+            # `parents=True` would make them as open as the umask says.
+            directory.mkdir(mode=0o700, exist_ok=True)
         with _alone(root):  # or a mount that starts now takes over what is not locked yet
             self._home.mkdir(mode=0o700, exist_ok=True)
             self._lock = _locked(self._home)

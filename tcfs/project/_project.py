@@ -110,7 +110,6 @@ class Project:
         cls, store: Store, agent: AgentId, host: str, state: Path, *, lasting: bool
     ) -> AsyncIterator[Self]:
         mount = fresh()
-        state.mkdir(parents=True, mode=0o700, exist_ok=True)
         where = state / "journal" / sha256(store.url.encode()).hexdigest()[:16]
         journal = Journal(where, mount)
         journal.inherit()

@@ -256,37 +256,6 @@ def test_other_prefixes_and_objects_are_at_the_root(mount: Mount, other: Mount) 
         )
 
 
-def test_a_full_staging_disk_hurts_its_writer_only(
-    home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """A local disk that is full is ENOSPC to the writer."""
-    state = home / "state"
-    state.mkdir()
-    with _small_disk(state), Mount(home, str(home / "store"), "designer") as mount:
-        mount.out(f"echo old > {SHARED}/f")
-        refused = mount.sh(f"head -c 20M /dev/zero > {SHARED}/f")
-        assert "No space left" in refused.stderr
-        assert mount.out(f"cat {SHARED}/f; echo v > memory/k; cat memory/k") == "old\nv\n"
-        assert "free some" in mount.errors()
-
-
-class _small_disk:
-    """A file system of 8 MiB on a directory, made as root: no user can make one."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        _as_root("mount", "-t", "tmpfs", "-o", "size=8m,mode=777", "tmpfs", str(self._path))
-
-    def __exit__(self, *_: object) -> None:
-        _as_root("umount", "-l", str(self._path))
-
-
-def _as_root(*command: str) -> None:
-    subprocess.run([*(["sudo", "-n"] if os.geteuid() else []), *command], check=True)
-
-
 def test_the_exerciser_runs_as_a_command(mount: Mount) -> None:
     command = [sys.executable, str(SOURCE / "tests/mount/exerciser.py"), str(mount.path / SHARED)]
     done = subprocess.run(
