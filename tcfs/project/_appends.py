@@ -5,15 +5,15 @@ What several tasks of this mount add while a write is under way goes into the ne
 each write carries the whole object.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Final, final
 
 import trio
 
+from tcfs.project._joined import Joined
 from tcfs.project._locks import Locks
-from tcfs.project.errors import Refused
 from tcfs.stores import (
     AlreadyExists,
     Conflict,
@@ -22,25 +22,13 @@ from tcfs.stores import (
     OutcomeUnknown,
     PreconditionFailed,
     Store,
-    StoreError,
     Unavailable,
 )
 from tcfs.stores.backoff import another, pauses
 
 MERGED: Final = 8 << 20  # bytes: tree.md; what is larger is not read to be added to
-JOINED: Final = 1 << 20  # bytes that are added for several callers at once
 HURRY: Final = 5.0  # seconds: how old a base may be tried first; the condition decides
 _KNOWN: Final = 16 << 20  # bytes of bases kept
-
-
-@final
-@dataclass(slots=True, eq=False)
-class _Addition:
-    """What one caller adds; `error` is what became of it, once `done`."""
-
-    content: bytes
-    done: bool = False
-    error: Exception | None = None
 
 
 @final
@@ -50,8 +38,7 @@ class Appends:
     def __init__(self, store: Store, large: Callable[[str, bytes], Awaitable[None]]) -> None:
         self._store = store
         self._large = large
-        self._alone = Locks()
-        self._queues: dict[str, deque[_Addition]] = {}
+        self._joined = Joined(Locks())
         self._known: OrderedDict[str, tuple[Object, float]] = OrderedDict()
 
     async def add(self, key: str, content: bytes) -> None:
@@ -62,36 +49,7 @@ class Appends:
             PreconditionFailed: it is larger than `MERGED`, and another wrote it meanwhile.
             Unavailable, Denied, ReadOnly, StoreFull, Unsupported
         """
-        queue = self._queues.setdefault(key, deque())
-        mine = _Addition(content)
-        queue.append(mine)
-        try:
-            async with self._alone.hold(key):
-                while not mine.done:
-                    await self._add_next(key, queue)
-        finally:
-            if mine in queue:  # cancelled before its turn
-                queue.remove(mine)
-            if not queue:
-                self._queues.pop(key, None)
-        if mine.error is not None:
-            raise mine.error
-
-    async def _add_next(self, key: str, queue: "deque[_Addition]") -> None:
-        batch = [queue.popleft()]
-        size = len(batch[0].content)
-        while queue and (size := size + len(queue[0].content)) <= JOINED:
-            batch.append(queue.popleft())
-        for it in batch:
-            it.done = True
-            it.error = OutcomeUnknown(f"adding to {key} was interrupted; read what it holds")
-        error: Exception | None = None
-        try:
-            await self._add(key, b"".join(it.content for it in batch))
-        except (StoreError, Refused, OSError) as failed:
-            error = failed
-        for it in batch:
-            it.error = error
+        await self._joined.add(key, "", content, partial(self._add, key))
 
     async def _add(self, key: str, content: bytes) -> None:
         found = self._recent(key)

@@ -5,18 +5,17 @@ changed (protocol.md, memory).
 """
 
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import takewhile
 from typing import Final, final
 
 from tcfs.project._clock import Clock
 from tcfs.project._conditional import Lost, Writer
 from tcfs.project._documents import WALK, Documents
+from tcfs.project._joined import Joined
 from tcfs.project._locks import Locks
-from tcfs.project.errors import Exists, Invalid, Missing, Refused, TooLarge
+from tcfs.project.errors import Exists, Invalid, Missing, TooLarge
 from tcfs.stores import Entry, Object, OutcomeUnknown, StoreError
 from tcfs.stores.deadline import DEFAULT
 from tcfs.wire import Malformed, keys
@@ -27,7 +26,6 @@ from tcfs.wire.times import iso
 log: Final = logging.getLogger(__name__)
 MAX_VALUE: Final = 1 << 20  # bytes: tree.md, memory
 RECENT: Final = 2 * DEFAULT  # seconds a nonce is kept: two deadlines
-JOINED: Final = 1 << 16  # bytes that are added for several callers at once
 HURRY: Final = 5.0  # seconds: how old a base an append may try first; the condition decides
 
 
@@ -41,17 +39,6 @@ class Value:
 
 
 @final
-@dataclass(slots=True, eq=False)
-class _Addition:
-    """What one caller adds; `error` is what became of it, once `done`."""
-
-    agent: AgentId
-    content: bytes
-    done: bool = False
-    error: Exception | None = None
-
-
-@final
 class Memory:
     """The memory of a project, as one mount acts on it."""
 
@@ -61,7 +48,7 @@ class Memory:
         self._writer = writer
         self._clock = clock
         self._alone = Locks()
-        self._queues: dict[str, deque[_Addition]] = {}
+        self._joined = Joined(self._alone)
 
     # reading
 
@@ -172,51 +159,8 @@ class Memory:
             OutcomeUnknown: it may have been added; trying again could add it twice.
             TooLarge, Invalid, Malformed, Unavailable, Denied, ReadOnly, Unsupported
         """
-        queue = self._queues.setdefault(name, deque())
-        mine = _Addition(agent, content)
-        queue.append(mine)
-        try:
-            async with self._alone.hold(name):
-                while not mine.done:
-                    await self._append_next(name, queue)
-        finally:
-            if mine in queue:  # cancelled before its turn
-                queue.remove(mine)
-            if not queue:
-                self._queues.pop(name, None)
-        if mine.error is not None:
-            raise mine.error
-
-    async def _append_next(self, name: str, queue: "deque[_Addition]") -> None:
-        batch = [*takewhile(lambda it: it.agent == queue[0].agent, queue)]
-        if sum(len(it.content) for it in batch) > JOINED:
-            batch = batch[:1]
-        for it in batch:
-            queue.popleft()
-            it.done = True
-            it.error = OutcomeUnknown(f"adding to memory/{name} was interrupted; read it")
-        try:
-            await self._append(name, batch[0].agent, b"".join(it.content for it in batch))
-        except Refused as error:
-            # One of them may be what is refused: each is told its own.
-            if len(batch) == 1:
-                batch[0].error = error
-                return
-            for it in batch:
-                it.error = await self._append_alone(name, it)
-        except (StoreError, Malformed) as error:
-            for it in batch:
-                it.error = error
-        else:
-            for it in batch:
-                it.error = None
-
-    async def _append_alone(self, name: str, addition: "_Addition") -> Exception | None:
-        try:
-            await self._append(name, addition.agent, addition.content)
-        except (Refused, StoreError, Malformed) as error:
-            return error
-        return None
+        write = partial(self._append, name, agent)
+        await self._joined.add(name, agent, content, write)
 
     async def _append(self, name: str, agent: AgentId, content: bytes) -> None:
         found = await self._documents.read(keys.memory(name), max_age=HURRY)
