@@ -38,7 +38,8 @@ class Objects:
         except NotModifiedError:
             return NotModified()
         check_whole(key, answer.meta["size"])
-        return _object(answer)
+        found = _object(answer)
+        return Object(found.body, found.etag, found.modified)
 
     def get_range(self, key: str, offset: int, length: int) -> Object:
         """Return at most `length` bytes from `offset` on; none past the end."""

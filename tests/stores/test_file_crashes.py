@@ -151,7 +151,9 @@ async def test_content_is_durable_before_its_name_and_the_name_before_the_answer
     etag = await local.put("d/k", b"1", if_absent=True)
     above = [("fsync", "d"), ("fsync", "project")]
     away = ("unlink", "new")  # of the temporary's name
-    assert calls == [("fsync", "new"), ("link", "k"), away, *above]
+    # When the temporary name goes does not matter: one that is left is swept.
+    assert [call for call in calls if call != away] == [("fsync", "new"), ("link", "k"), *above]
+    assert calls.count(away) == 1
     for condition in ({"if_match": etag}, {}):
         calls.clear()
         await local.put("d/k", b"2", **condition)
