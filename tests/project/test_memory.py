@@ -231,6 +231,20 @@ async def test_appends_of_one_mount_go_together(tmp_path: Path) -> None:
     assert sorted(lines, key=int) == [str(number) for number in range(16)]
 
 
+async def test_appends_of_two_agents_are_each_set_by_its_own(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with mounted(store, tmp_path) as project, trio.open_nursery() as nursery:
+        for agent in (A, A, B, B):
+            nursery.start_soon(project.memory.append, "a.b", agent, f"{agent}\n".encode())
+    kept = [present(store, key) for key in sorted(store.stored()) if "/_history/" in key]
+    assert {it["set_by"] for it in kept} == {A, B}
+    before = ""
+    for version in kept:
+        added = version["value"].removeprefix(before).split()
+        assert set(added) == {version["set_by"]}
+        before = version["value"]
+
+
 async def test_what_is_refused_of_several_appends_is_told_to_its_own_caller(tmp_path: Path) -> None:
     store = MemoryStore()
     told: dict[int, type[Exception]] = {}

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from tcfs.stores import (
+    MAX_WHOLE,
     AlreadyExists,
     Conflict,
     ETag,
@@ -13,6 +14,7 @@ from tcfs.stores import (
     NotFound,
     NotModified,
     Object,
+    Oversized,
     PreconditionFailed,
     Store,
 )
@@ -427,3 +429,16 @@ async def test_a_range_tells_the_size_of_the_whole(store: Store) -> None:
     await store.put("k", b"0123456789")
     for offset, length in ((0, 3), (8, 99), (10, 5), (0, 0)):
         assert (await store.get_range("k", offset, length)).size == 10
+
+
+async def test_object_too_large_to_be_a_document_is_not_got_whole(store: Store) -> None:
+    body = bytes(MAX_WHOLE + 1)
+    await store.upload("large", _parts(body))
+    with pytest.raises(Oversized, match=r"\.tcfs/raw"):
+        await store.get("large")
+    assert (await store.get_range("large", MAX_WHOLE, 8)).body == b"\0"
+
+
+async def _parts(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 1 << 20):
+        yield body[start : start + (1 << 20)]
