@@ -1,7 +1,7 @@
 # What can be made here. Each target sets up first what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test lint bench exercise lock clean
 
 help: ## print this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -23,6 +23,9 @@ lint: setup ## check style, types, and which way imports go
 
 bench: setup ## run the benchmarks
 	.venv/bin/python -m bench
+
+exercise: setup ## read, write and verify files at length, on two stores (needs fio; SEED=7 repeats a run)
+	.venv/bin/python -m tests.mount.long_run $(if $(SEED),--seed $(SEED))
 
 lock: ## write requirements.lock anew, from the newest versions that pyproject.toml allows
 	@scripts/lock

@@ -19,15 +19,14 @@ from tcfs.cli._probe_cache import path_of
 from tcfs.cli._probed import REACH, keep
 from tcfs.cli._stores import bucket_of
 from tcfs.cli.config import Bucket, Settings
-from tcfs.fuse import CannotMount
-from tcfs.fuse.mountpoints import check_fuse
-from tcfs.stores import Denied, NotFound, ReadOnly, StoreError, Unavailable
+from tcfs.stores import Denied, NotFound, ReadOnly, StoreError, Unavailable, boottime
 from tcfs.stores.deadline import within
 from tcfs.stores.probe import PREFIX, Findings, probe
 from tcfs.stores.s3 import S3Store
 
 DEADLINE: Final = 30.0  # seconds for the store
 SKEW: Final = 60.0  # seconds that the clocks may be apart; services refuse from 15 minutes on
+SECOND: Final = 1_000_000_000  # nanoseconds
 MOUNT: Final = 2.0  # seconds for a mount to answer
 
 
@@ -56,6 +55,10 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
 
 
 def _fuse() -> Check:
+    try:
+        from tcfs.fuse.mountpoints import CannotMount, check_fuse
+    except ImportError as error:
+        return Check("pyfuse3", False, f"{error}; pip install pyfuse3 (all but tcfs mount works)")
     try:
         check_fuse()
     except CannotMount as error:
@@ -126,18 +129,18 @@ async def _reading(store: S3Store) -> Check:
 
 
 async def _clock(store: S3Store) -> Check:
-    begin = time.time()
     try:
-        theirs = await store.clock()
+        offset = await store.clock()
     except StoreError as error:
         return Check("clock", False, str(error))
-    if theirs is None:
+    if offset is None:
         return Check("clock", True, "the store does not tell its time")
-    # The header has whole seconds, and was written somewhere between asking and now.
-    apart = theirs + 0.5 - (begin + time.time()) / 2
-    if abs(apart) > SKEW:
+    ours = time.time_ns() - boottime()
+    apart = ((offset.low + offset.high) // 2 - ours) / SECOND
+    doubt = (offset.high - offset.low) / 2 / SECOND
+    if abs(apart) - doubt > SKEW:
         return Check("clock", False, f"{-apart:+.0f} s off the store's; set this host's clock")
-    return Check("clock", True, f"within {abs(apart) + 0.5:.1f} s of the store's")
+    return Check("clock", True, f"within {abs(apart) + doubt:.1f} s of the store's")
 
 
 async def _probe(store: S3Store) -> list[Check]:
@@ -147,8 +150,7 @@ async def _probe(store: S3Store) -> list[Check]:
         return [Check("writing", False, f"{error}; without, a mount only reads")]
     except StoreError as error:
         return [Check("writing", False, str(error))]
-    if findings.sure:
-        await trio.to_thread.run_sync(keep, path_of(store.service, os.environ), findings)
+    await trio.to_thread.run_sync(keep, path_of(store.service, os.environ), findings)
     return [Check("writing", True, "allowed"), *_findings(findings)]
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-import click
 import trio
 
+from tcfs.cli import _output
 from tcfs.cli._checks import Check, checks
 from tcfs.cli.config import Settings
 from tcfs.wire import json
@@ -18,7 +18,7 @@ def to_text(settings: Settings) -> bool:
         well = True
         async for check in checks(settings):
             well = well and check.ok
-            click.echo(_line(check))
+            _output.tell(_line(check))
         return well
 
     return trio.run(tell)
@@ -32,7 +32,7 @@ def to_json(settings: Settings) -> bool:
 
     found = trio.run(gather)
     well = all(check.ok for check in found)
-    click.echo(json.dump({"ok": well, "checks": [asdict(check) for check in found]}).decode())
+    _output.tell(json.dump({"ok": well, "checks": [asdict(check) for check in found]}).decode())
     return well
 
 

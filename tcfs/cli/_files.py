@@ -1,6 +1,7 @@
 """What `ls`, `cat`, `put`, `append`, `rm`, `mkdir` and `stat` do, over the tree's own nodes."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import RawIOBase
 from typing import BinaryIO, Final, TypeVar, final
@@ -8,6 +9,8 @@ from typing import BinaryIO, Final, TypeVar, final
 import trio
 
 from tcfs.cli._visit import Visit
+from tcfs.project.errors import Missing
+from tcfs.stores import NotFound
 from tcfs.tree import Attributes, Directory, Handle, Link, Node, OpenMode
 from tcfs.tree.walk import READ
 
@@ -35,7 +38,11 @@ async def listed(visit: Visit, path: str, *, attributes: bool) -> Sequence[Row]:
     if not isinstance(node, Directory):
         return [await _row(visit, path, node, attributes=attributes)]
     entries = await visit.in_time(visit.walk.entries(node))
-    return [await _row(visit, name, it, attributes=attributes) for name, it in entries]
+    rows = []
+    for name, it in entries:
+        with suppress(Missing, NotFound):  # gone since it was listed
+            rows.append(await _row(visit, name, it, attributes=attributes))
+    return rows
 
 
 async def seen(visit: Visit, path: str) -> Row:
@@ -67,7 +74,8 @@ async def read(visit: Visit, path: str, sink: Callable[[bytes], object]) -> None
 async def write(visit: Visit, path: str, mode: OpenMode, source: Source) -> None:
     """Write what `source` gives to a file, which is stored when there is no more of it."""
     handle = await visit.in_time(visit.walk.open(path, mode))
-    offset = 0
+    # Of O_APPEND the kernel makes an offset: where the file ends.
+    offset = (handle.size() or 0) if mode.append else 0
     try:
         while part := await _part_of(source):
             offset += await _unless_unhurried(visit, handle, handle.write(offset, part))
@@ -85,6 +93,9 @@ async def _part_of(source: Source) -> bytes:
     while len(part) < PART:
         # In a thread, or a claim's status would wait for whoever writes the note.
         more = await trio.to_thread.run_sync(source.read, PART - len(part), abandon_on_cancel=True)
+        if more is None:  # nothing yet: whoever has the other end made it non-blocking
+            await trio.lowlevel.wait_readable(source.fileno())
+            continue
         if not more:
             break
         part += more
@@ -93,7 +104,7 @@ async def _part_of(source: Source) -> bytes:
 
 async def _unless_unhurried(visit: Visit, handle: Handle, act: Awaitable[T]) -> T:
     """Wait in time for what an open file does, unless it waits on purpose or is a transfer."""
-    return await (act if handle.blocking or handle.paged else visit.in_time(act))
+    return await (act if handle.unhurried else visit.in_time(act))
 
 
 async def remove(visit: Visit, paths: Sequence[str], *, tree: bool) -> None:

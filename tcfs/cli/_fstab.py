@@ -11,6 +11,9 @@ from tcfs.cli.config import Asked
 BEST_EFFORT: Final = "best-effort"
 CLAIMS: Final = ("atomic", BEST_EFFORT)
 
+LEASE: Final = 900  # seconds: tree.md, how long a claim lives
+SHORTEST: Final = 3  # seconds of a lease: a deadline of one second is what a store can meet
+
 # What mount(8) and fstab(5) say to themselves, or what is so anyway.
 _IGNORED: Final = frozenset(
     {"rw", "auto", "noauto", "user", "nouser", "users", "owner", "group", "defaults", "_netdev"}
@@ -21,12 +24,16 @@ _IGNORED: Final = frozenset(
 @final
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a mount is asked to be, by its options, `-o` among them. `deadline` is in seconds."""
+    """What a mount is asked to be, by its options, `-o` among them.
+
+    `deadline` and `lease` are in seconds; a `lease` of 0 has no end.
+    """
 
     asked: Asked
     read_only: bool
     allow_other: bool
     deadline: float
+    lease: int
     log_file: Path | None
     best_effort: bool = False  # claims on a store that decides none
     probe: bool = False  # whatever is known of the store
@@ -53,11 +60,37 @@ def parse_fstab(text: str, wish: Wish) -> Wish:
                 wish = replace(wish, probe=True)
             case "deadline":
                 wish = replace(wish, deadline=_seconds(value))
+            case "lease":
+                wish = replace(wish, lease=_lease(value))
             case "log_file" if value:
                 wish = replace(wish, log_file=Path(value))
             case _ if name not in _IGNORED and not name.startswith(("x-", "comment")):
                 raise click.BadParameter(f"'{option}' is not known", param_hint="-o")
     return wish
+
+
+def in_time(wish: Wish) -> Wish:
+    """Return `wish` with a deadline that its lease allows.
+
+    A request that is still on its way when its deadline passes may arrive after it, and must not
+    find that the claim it is about has changed hands (protocol.md, Steps).
+    """
+    return replace(wish, deadline=min(wish.deadline, wish.lease / 3)) if wish.lease else wish
+
+
+def check_lease(seconds: int) -> int:
+    """Return a lease that can be kept; raises click.BadParameter for one that cannot."""
+    if seconds and seconds < SHORTEST:
+        raise click.BadParameter(
+            f"a lease has at least {SHORTEST} seconds; with 0, claims live for ever"
+        )
+    return seconds
+
+
+def _lease(text: str) -> int:
+    if not text.isdecimal():
+        raise click.BadParameter(f"'lease={text}' is no number of seconds", param_hint="-o")
+    return check_lease(int(text))
 
 
 def _seconds(text: str) -> float:

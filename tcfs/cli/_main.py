@@ -1,15 +1,15 @@
 """The group of all commands, and how their errors are told."""
 
 import importlib
-import os
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Final, final
+from typing import Any, Final, final
 
 import click
 
 from tcfs import __version__
+from tcfs.cli import _output
 from tcfs.cli._failure import Exit, Failure
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -41,6 +41,20 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 
 @final
 class _Commands(click.Group):
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        with _output.unread():  # `--help` is printed here; click would exit with 1
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _output.unread():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -76,10 +90,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _tell(_usage(error), Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _tell("interrupted", Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read us has gone: not an error, and nobody is left to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # exiting flushes it
-        return Exit.DONE
     except Exception as error:
         known = as_failure(error)
         if known is None:
@@ -119,5 +129,9 @@ def _usage(error: click.UsageError) -> str:
 
 
 def _tell(text: str, code: Exit) -> int:
-    print(f"tcfs: {text}", file=sys.stderr)
+    from tcfs.wire.text import on_one_line  # late, as all is that lists no commands
+
+    with suppress(OSError):  # the code tells it as well, where nobody reads this
+        # A path may hold anything, and a terminal obeys.
+        click.echo(f"tcfs: {on_one_line(text)}", err=True)
     return code

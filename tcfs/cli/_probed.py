@@ -91,14 +91,16 @@ async def _try_out(store: Store, trust: Trust, task_status: "trio.TaskStatus[Lim
     limited.judge(*_judged(store, findings, trust))
     if limited.capabilities.claims != before:
         log.error("claims are %s from now on: %s", limited.capabilities.claims, findings.facts()[0])
-    if findings.sure:
-        await trio.to_thread.run_sync(keep, trust.cache, findings)
+    await trio.to_thread.run_sync(keep, trust.cache, findings)
 
 
 def keep(cache: Path, findings: Findings) -> None:
-    """Keep findings; where they cannot be kept, the next mount probes again."""
+    """Keep findings that are sure; without, or where they cannot be kept, the next mount probes."""
     try:
-        _probe_cache.write(cache, findings)
+        if findings.sure:
+            _probe_cache.write(cache, findings)
+        else:
+            cache.unlink(missing_ok=True)  # what was found before is in doubt
     except OSError as error:
         log.warning("what the store was found to do is not kept: %s", error)
 

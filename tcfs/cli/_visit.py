@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar, final
 
+import click
 import trio
 
 import tcfs
@@ -19,11 +20,12 @@ from tcfs.cli._stores import store_of
 from tcfs.cli._visit_options import Where
 from tcfs.cli.config import Bucket
 from tcfs.project import Project
-from tcfs.stores import Store
-from tcfs.stores.deadline import within
+from tcfs.stores import Store, Unavailable
+from tcfs.stores.deadline import remaining, within
 from tcfs.tree import Caller, MountInfo, Refusals, root
 from tcfs.tree.walk import Walk
 from tcfs.wire.ids import AgentId
+from tcfs.wire.text import on_one_line
 
 T = TypeVar("T")
 
@@ -43,7 +45,12 @@ class Visit:
     async def in_time(self, act: Awaitable[T]) -> T:
         """Wait for one operation, as long as it may take."""
         with within(self.limit), trio.fail_after(self.limit + GRACE):
-            return await act
+            try:
+                return await act
+            except Unavailable as error:
+                if remaining() > 0:  # it was told so before
+                    raise
+                raise Failure(str(error), Exit.TIMED_OUT) from error
 
 
 Known = Callable[[Store, float], Awaitable[Store]]
@@ -104,7 +111,7 @@ async def _visit(where: Where, act: Callable[[Visit], Awaitable[T]], known: Know
     result: list[T] = []
     refused: Exception | None = None
     async with Project.visit(store, agent=settings.agent, host=host, state=state) as project:
-        walk = Walk(root(project, info, Refusals()), caller)
+        walk = Walk(root(project, info, Refusals(_warn)), caller)
         try:
             result.append(await act(Visit(project, walk, settings.agent, where.deadline)))
         except Exception as error:
@@ -113,6 +120,11 @@ async def _visit(where: Where, act: Callable[[Visit], Awaitable[T]], known: Know
     if refused is not None:
         raise _told(refused) from None
     return result[0]
+
+
+def _warn(text: str) -> None:
+    # A mount has `.tcfs/errors` for what is no refusal of the operation itself.
+    click.echo(f"tcfs: {on_one_line(text)}", err=True)
 
 
 async def _as_known(store: Store, limit: float) -> Store:

@@ -3,7 +3,6 @@
 PATH is a path in the tree, `steps/design/status` or `/steps/design/status`.
 """
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tcfs.cli._failure import Exit
+from tcfs.cli import _output
+from tcfs.cli._failure import Failure
 from tcfs.cli._visit_options import Where, json_option, visit_options
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def cat(where: Where, paths: tuple[str, ...]) -> None:
 
     async def act(it: Visit) -> None:
         for path in paths:
-            await _files.read(it, path, _write)
+            await _files.read(it, path, _output.show)
 
     visit(where, act)
 
@@ -134,12 +134,14 @@ def _store(where: Where, path: str, file: Path | None, mode: Any) -> None:
     def act(source: "Source") -> None:
         visit_to_write(where, partial(_files.write, path=path, mode=mode, source=source))
 
-    if file is None or str(file) == "-":
-        # Unbuffered: a thread that still reads at the end must hold no lock of Python's.
-        act(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
-    else:
+    if file is not None and str(file) != "-":
         with file.open("rb", buffering=0) as source:
             act(source)
+    elif sys.stdin is None:
+        raise Failure("there is no standard input to read; name a FILE, or redirect it: < FILE")
+    else:
+        # Unbuffered: a thread that still reads at the end must hold no lock of Python's.
+        act(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
 
 
 def _facts(row: "Row") -> dict[str, object]:
@@ -170,20 +172,10 @@ def _arrow(row: "Row") -> str:
 
 
 def _print(line: str) -> None:
-    _write(f"{line}\n".encode(errors="surrogateescape"))
+    _output.show(f"{line}\n".encode(errors="surrogateescape"))
 
 
 def _print_json(value: object) -> None:
     from tcfs.wire import json
 
-    _write(json.dump(value) + b"\n")
-
-
-def _write(data: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever read us has gone: not an error. Said here, or click says 1.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # exiting flushes it
-        raise click.exceptions.Exit(Exit.DONE) from None
+    _output.show(json.dump(value) + b"\n")

@@ -2,6 +2,7 @@
 
 import click
 
+from tcfs.cli import _output
 from tcfs.cli._visit_options import Where, json_option, visit_options
 
 
@@ -23,8 +24,9 @@ def history(where: Where, key: str, limit: int | None, as_json: bool) -> None:
         rows = [
             {"set_at": iso(it.set_at), "set_by": it.agent, "value": it.value} for it in versions
         ]
-        click.echo(json.dump(rows))
+        _output.show(json.dump(rows) + b"\n")
         return
     for it in versions:
         value = escaped(it.value).rstrip("\n").replace("\n", "\n    ")
-        click.echo(f"[{iso(it.set_at)}] {on_one_line(it.agent)}: {value}")
+        line = f"[{iso(it.set_at)}] {on_one_line(it.agent)}: {value}\n"
+        _output.show(line.encode(errors="surrogateescape"))

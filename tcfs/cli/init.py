@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tcfs.cli import _config_file
+from tcfs.cli import _config_file, _output
 from tcfs.cli._failure import Failure
 from tcfs.cli.config import FILE_NAME, Configuration, settle_configured, user_name
 
@@ -66,9 +66,9 @@ def init(
     _open.set_up(settings)
     _config_file.write(path, members)
     if ignore := _config_file.keep_out_of_git(path.parent):
-        click.echo(f"added {FILE_NAME} to {ignore}")
-    click.echo(f"wrote {path}: {settings.store.url} as agent {settings.agent}")
-    click.echo("next: tcfs mount")
+        _output.tell(f"added {FILE_NAME} to {ignore}")
+    _output.tell(f"wrote {path}: {settings.store.url} as agent {settings.agent}")
+    _output.tell("next: tcfs mount")
 
 
 def merge(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tcfs.cli import _daemon, _log, _main, _mountpoint, _record
+from tcfs.cli import _daemon, _log, _main, _mountpoint, _output, _record
 from tcfs.cli._failure import Failure
-from tcfs.cli._fstab import BEST_EFFORT, CLAIMS, Wish, parse_fstab
+from tcfs.cli._fstab import BEST_EFFORT, CLAIMS, LEASE, Wish, check_lease, in_time, parse_fstab
 from tcfs.cli._places import slug, state_home
 from tcfs.cli._store_options import settings_of, store_options
 from tcfs.cli.config import Asked, Local, Settings
@@ -38,6 +38,15 @@ from tcfs.cli.config import Asked, Local, Settings
     help="What a file operation may take, if the store is slow.",
 )
 @click.option(
+    "--lease",
+    type=int,
+    callback=lambda _context, _option, seconds: check_lease(seconds),
+    default=LEASE,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a claim outlives this mount; 0: for ever.",
+)
+@click.option(
     "--log-file",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="TCFS_LOG",
@@ -58,6 +67,7 @@ def mount(
     claims: str,
     probe: bool,
     deadline: float,
+    lease: int,
     log_file: Path | None,
     fstab: str,
 ) -> None:
@@ -69,8 +79,8 @@ def mount(
     """
     asked = Asked("tcfs mount", store, agent, endpoint, region, profile)
     best_effort = claims == BEST_EFFORT
-    given = Wish(asked, read_only, allow_other, deadline, log_file, best_effort, probe)
-    wish = parse_fstab(fstab, given)
+    given = Wish(asked, read_only, allow_other, deadline, lease, log_file, best_effort, probe)
+    wish = in_time(parse_fstab(fstab, given))
     settings = settings_of(wish.asked)
     place = _mountpoint.resolve(mountpoint or _mountpoint.choose())
     _check_apart(settings, place)
@@ -117,9 +127,9 @@ def _mount(settings: Settings, path: Path, wish: Wish, *, foreground: bool) -> N
             hold.release()
 
     if foreground:
-        body(click.echo)
+        body(_output.tell)
     else:
-        click.echo(_daemon.detach(body, _main.as_failure, log_file))
+        _output.tell(_daemon.detach(body, _main.as_failure, log_file))
 
 
 def _record_of(settings: Settings, path: Path, log: Path | None) -> _record.Record:
@@ -134,14 +144,20 @@ def _record_of(settings: Settings, path: Path, log: Path | None) -> _record.Reco
 
 def _serve(settings: Settings, path: Path, wish: Wish, ready: _daemon.Ready) -> None:
     # Not before here, which is after the fork: trio and obstore do not survive one.
-    from tcfs.cli import _open
+    try:
+        from tcfs.cli._serve import serve
+    except ImportError as error:
+        raise Failure(
+            f"{error}: mounting needs pyfuse3 and libfuse3; install them (pip install pyfuse3), or "
+            "use the commands that need no mount: tcfs --help"
+        ) from error
 
     def answering(warning: str | None) -> None:
         text = announcement(settings, path)
         ready(text if warning is None else f"{text}\n{warning}")
         _daemon.notify(f"READY=1\nMAINPID={os.getpid()}", os.environ)
 
-    _open.serve(settings, path, wish, ready=answering)
+    serve(settings, path, wish, ready=answering)
 
 
 def announcement(settings: Settings, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import click
 
+from tcfs.cli import _output
 from tcfs.cli._store_options import settings_of, store_options
 from tcfs.cli.config import Asked
 
@@ -25,4 +26,5 @@ def status(
     settings = settings_of(Asked("tcfs status", store, agent, endpoint, region, profile))
     from tcfs.cli import _open
 
-    click.echo(_open.overview(settings, as_json=as_json).rstrip("\n"))
+    text = _open.overview(settings, as_json=as_json).rstrip("\n")
+    _output.show(f"{text}\n".encode(errors="surrogateescape"))

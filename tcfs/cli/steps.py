@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from tcfs.cli import _output
 from tcfs.cli._failure import Exit, Failure
 from tcfs.cli._visit_options import Where, json_option, visit_options
 
@@ -35,7 +36,7 @@ def wait(where: Where, steps: tuple[str, ...], timeout: float, as_json: bool) ->
     from tcfs.cli._visit import visit
     from tcfs.wire import json
 
-    tell = _progress if sys.stderr.isatty() else None
+    tell = _progress if sys.stderr is not None and sys.stderr.isatty() else None
     act = partial(_steps.wait, names=steps, patience=timeout, warn=_warn, tell=tell)
     try:
         outcome = visit(where, act)
@@ -44,11 +45,11 @@ def wait(where: Where, steps: tuple[str, ...], timeout: float, as_json: bool) ->
             click.echo("\r\x1b[K", nl=False, err=True)
     if as_json:
         rows = [{"step": it, "status": state, "agent": by} for it, state, by in outcome.steps]
-        click.echo(json.dump({"complete": outcome.error is None, "steps": rows}))
+        _output.tell(json.dump({"complete": outcome.error is None, "steps": rows}).decode())
     if outcome.error is not None:
         raise Failure(outcome.error, Exit.TIMED_OUT if outcome.late else Exit.FAILED)
     if not as_json:
-        click.echo(f"complete: {' '.join(it for it, _, _ in outcome.steps)}")
+        _output.tell(f"complete: {' '.join(it for it, _, _ in outcome.steps)}")
 
 
 def _progress(waiting: Sequence[str], left: float) -> None:
@@ -104,10 +105,10 @@ def complete(
     if as_json:
         facts = {"step": done, "status": state.value, "agent": where.settings.agent}
         files = {} if changed is None else {"changed_files": list(changed)}
-        click.echo(json.dump({**facts, "next_agent": next_agent, **files}))
+        _output.tell(json.dump({**facts, "next_agent": next_agent, **files}).decode())
         return
     files_told = "" if changed is None else f", {len(changed)} changed files recorded"
-    click.echo(
+    _output.tell(
         f"steps/{done} is {state.value}{f', for {next_agent}' if next_agent else ''}{files_told}"
     )
 
@@ -136,4 +137,4 @@ def reopen(where: Where, step: str) -> None:
     from tcfs.cli._visit import visit_to_write
 
     done = visit_to_write(where, lambda it: it.in_time(_steps.reopen(it, step)))
-    click.echo(f"steps/{done} is pending")
+    _output.tell(f"steps/{done} is pending")

@@ -13,7 +13,7 @@ import trio
 
 from tcfs.fuse import proc
 from tcfs.fuse.proc import Fate, Place, Process
-from tcfs.tree._base import Caller, Handle
+from tcfs.tree._base import Caller, Handle, OpenMode
 
 _log = logging.getLogger("tcfs.fuse")
 
@@ -25,18 +25,20 @@ class OpenFile:
     """One open of one file: the tree's handle, who opened it, and what is yet to be stored."""
 
     __slots__ = (
-        "_lock", "caller", "closed", "flushed", "handle", "inode", "opener", "path", "released",
-        "unstored", "writes",
+        "_lock", "appends", "caller", "closed", "flushed", "handle", "inode", "opener", "path",
+        "released", "unstored", "writes",
     )  # fmt: skip
 
     def __init__(
-        self, handle: Handle, inode: int, path: str, caller: Caller, opener: int, *, writes: bool
+        self, handle: Handle, inode: int, path: str, caller: Caller, opener: int, mode: OpenMode
     ) -> None:
+        writes = mode.write
         self.handle = handle
         self.inode = inode
         self.path = path
         self.caller = caller
         self.writes = writes
+        self.appends = mode.append
         # Looked up only for what will ask: a plain read is opened and closed without it.
         self.opener: Process | None = proc.process(opener) if writes or handle.blocking else None
         self.flushed = writes or type(handle).commit is not Handle.commit
@@ -51,6 +53,15 @@ class OpenFile:
         try:
             self.unstored = True
             return await self.handle.write(offset, data)
+        finally:
+            self._lock.release()
+
+    async def append(self, offset: int, data: bytes) -> int:
+        """Take bytes for the end of the tree's handle, which the kernel takes `offset` for."""
+        await self._acquire()
+        try:
+            self.unstored = True
+            return await self.handle.append(offset, data)
         finally:
             self._lock.release()
 
@@ -74,10 +85,14 @@ class OpenFile:
     async def let_go(self, place: Place) -> None:
         """Somebody closed a descriptor: store, if whoever opened the file has let go of it.
 
-        What was opened only to be read is told of every close: mail is marked read by it.
+        What was opened only to be read is told of every close: mail is marked read by it. Of one
+        that blocks, whether the reader was killed: it has not got what it waited for.
         """
         if not self.writes:
-            await self.handle.commit()
+            if proc.fate(self.opener, place) is Fate.KILLED:
+                self.handle.discard()
+            else:
+                await self.handle.commit()
             return
         if self.closed or not self.unstored:
             return

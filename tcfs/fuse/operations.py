@@ -1,7 +1,6 @@
 """Every request of the kernel, as a call on the tree and back again.
 
-Thin by intent: find the node or the open file, call it, convert what comes back. `poll` is
-not here: without it the kernel takes every file for ready and asks once only.
+Thin by intent: find the node or the open file, call it, convert what comes back.
 """
 
 import errno
@@ -9,11 +8,13 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final, final
 
 import pyfuse3
 import trio
-from pyfuse3 import FileInfo, FUSEError, RequestContext
+from pyfuse3 import FileInfo, FUSEError, InodeT, RequestContext
 
 from tcfs.fuse import places
 from tcfs.fuse.entries import Entries
@@ -24,6 +25,8 @@ from tcfs.fuse.inodes import ROOT, Inodes
 from tcfs.fuse.interrupts import Interrupts
 from tcfs.fuse.listings import Listing, Listings
 from tcfs.fuse.places import text
+from tcfs.fuse.polls import ALWAYS, Polls
+from tcfs.project import Metrics
 from tcfs.project.errors import Invalid, Missing, NotAllowed
 from tcfs.stores import NotFound
 from tcfs.tree._base import (
@@ -57,6 +60,7 @@ class Operations(pyfuse3.Operations):
         *,
         identity: Identity,
         refusals: Refusals,
+        metrics: Metrics,
         limit: float,
     ) -> None:
         super().__init__()
@@ -67,7 +71,13 @@ class Operations(pyfuse3.Operations):
         self.files = OpenFiles(mountpoint)
         self.listings = Listings()
         self.interrupts = Interrupts(self.files)
+        self.polls = Polls()
         self.answering = trio.Event()
+        self.served = metrics.served
+        metrics.gauge("tcfs_open_files", "Open files.", lambda: len(self.files))
+        metrics.gauge("tcfs_blocked_reads", "Reads that wait.", lambda: len(self.interrupts))
+        metrics.gauge("tcfs_polled_files", "Files whose poll waits.", lambda: len(self.polls))
+        metrics.counter("tcfs_refusals_total", "Refusals.", lambda: refusals.count)
         self._refusals = refusals
         self._entries = Entries(self.inodes, self.files)
 
@@ -76,13 +86,8 @@ class Operations(pyfuse3.Operations):
         self.answering.set()
 
     def unhurried(self, fh: int) -> bool:
-        """Tell whether an open file waits on purpose, or carries more than a text.
-
-        A transfer's limit is 30 s *without progress* (tree.md), which the store watches; each
-        of its requests then has the usual deadline.
-        """
-        handle = self.files[fh].handle
-        return handle.blocking or handle.paged
+        """Tell whether an open file waits on purpose, or carries more than a text."""
+        return self.files[fh].handle.unhurried
 
     def refused(self, where: Where, code: int, text: str) -> None:
         """Write a refusal down for `.tcfs/errors`."""
@@ -173,6 +178,13 @@ class Operations(pyfuse3.Operations):
         inode = self.inodes.moved(source.child(old), node)
         if inode is not None:
             self.files.moved(inode, node.path)
+            # What the kernel keeps is the old file's; GLib remembers a save by the time that
+            # fstat shows here (`g_file_replace`), and calls any other a change by somebody else.
+            # In a thread: the kernel may wait for pages of the file to be written, by us.
+            with suppress(FileNotFoundError):  # it keeps nothing of it
+                await trio.to_thread.run_sync(
+                    partial(pyfuse3.invalidate_inode, InodeT(inode), attr_only=True)
+                )
 
     @guarded(places.by_inode)
     async def link(
@@ -213,7 +225,10 @@ class Operations(pyfuse3.Operations):
         elif fields.update_size:
             await self.inodes.file(inode).truncate(attr.st_size, self.identity.of(ctx.pid))
         elif file is None:
-            await self.inodes.node(inode).set_times(self.identity.of(ctx.pid))
+            node = self.inodes.node(inode)
+            only_mode = fields.update_mode and not (fields.update_atime or fields.update_mtime)
+            change = node.set_mode if only_mode else node.set_times
+            await change(self.identity.of(ctx.pid))
         return await self._entries.current(inode)
 
     @guarded(places.by_inode)
@@ -281,13 +296,24 @@ class Operations(pyfuse3.Operations):
         # Of another type, or longer, it would fail past the guard and end the mount.
         return bytes(data[:size])
 
+    @guarded(places.by_inode)
+    async def poll(
+        self, inode: int, fh: int, poll_handle: pyfuse3.PollHandle | None, ctx: RequestContext
+    ) -> int:
+        """Tell what an open file is ready for; of ordinary files the kernel asks, too."""
+        file = self.files.get(fh)
+        return self.polls.answer(fh, file.handle, poll_handle) if file else ALWAYS
+
     @guarded(places.by_file, on_handle=True)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         """Write to an open file."""
-        taken = await self.files[fh].write(off, buf)
+        file = self.files[fh]
+        # What was opened for adding may be mapped as well: its pages begin before the end.
+        at_end = file.appends and off >= self.inodes.size(file.inode)
+        taken = await (file.append if at_end else file.write)(off, buf)
         if not 0 <= taken <= len(buf):
             raise ValueError(f"{taken} of {len(buf)} bytes were taken")
-        self.inodes.wrote(self.files[fh].inode, off + taken)
+        self.inodes.wrote(file.inode, off + taken)
         return taken
 
     async def flush(self, fh: int) -> None:
@@ -303,6 +329,7 @@ class Operations(pyfuse3.Operations):
 
     async def release(self, fh: int) -> None:
         """Let go of an open file. Nobody hears the answer, so a failure is written down only."""
+        self.polls.forget(fh)
         try:
             await self.end_file(fh)
         finally:
@@ -314,7 +341,7 @@ class Operations(pyfuse3.Operations):
         await file.let_go(self.files.place(file))
 
     @guarded(places.by_file, on_handle=True)
-    async def _finish(self, fh: int) -> None:
+    async def _release(self, fh: int) -> None:
         file = self.files[fh]
         try:
             if file.unstored:
@@ -364,7 +391,7 @@ class Operations(pyfuse3.Operations):
     async def end_file(self, fh: int) -> None:
         """Store and release an open file as if it had been closed: the mount is ending."""
         try:
-            await self._finish(fh)
+            await self._release(fh)
         except FUSEError as error:
             _, path = places.by_file(self, fh)
             _log.warning("%s was not stored: %s", path, os.strerror(error.errno))
@@ -375,7 +402,7 @@ class Operations(pyfuse3.Operations):
     def _opened(
         self, handle: Handle, inode: int, path: str, caller: Caller, mode: OpenMode
     ) -> FileInfo:
-        file = OpenFile(handle, inode, path, caller, caller.pid, writes=mode.write)
+        file = OpenFile(handle, inode, path, caller, caller.pid, mode)
         # The kernel ends a read from its cache, and adds, where it last heard the file ends; a
         # file that another host has changed in that second is read from us.
         if mode.truncate:

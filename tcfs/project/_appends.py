@@ -25,6 +25,7 @@ from tcfs.stores import (
     Unavailable,
 )
 from tcfs.stores.backoff import another, pauses
+from tcfs.stores.deadline import remaining, within
 
 MERGED: Final = 8 << 20  # bytes: tree.md; what is larger is not read to be added to
 HURRY: Final = 5.0  # seconds: how old a base may be tried first; the condition decides
@@ -52,14 +53,21 @@ class Appends:
         await self._joined.add(key, "", content, partial(self._add, key))
 
     async def _add(self, key: str, content: bytes) -> None:
+        with within(remaining()):  # the same one for all attempts
+            small = await self._add_small(key, content)
+        if not small:
+            await self._large(key, content)
+
+    async def _add_small(self, key: str, content: bytes) -> bool:
+        """Add to an object, if it can be merged; tell whether it could."""
         found = self._recent(key)
         for pause in pauses():
             try:
                 found = found or await self._read(key)
                 if found is not None and not content:
-                    return  # made by somebody else just now, and nothing to add
+                    return True  # made by somebody else just now, and nothing to add
                 if found is not None and (found.size or 0) + len(content) > MERGED:
-                    break
+                    return False
                 joined = found.body + content if found else content
                 base = found.etag if found else None
                 etag = await self._store.put(key, joined, if_absent=base is None, if_match=base)
@@ -74,8 +82,8 @@ class Appends:
                     raise Unavailable(f"{key} kept changing; nothing was added") from error
             else:
                 self._remember(key, Object(joined, etag, 0, len(joined)))
-                return
-        await self._large(key, content)
+                return True
+        raise AssertionError("the pauses never end")
 
     async def _read(self, key: str) -> Object | None:
         try:

@@ -5,10 +5,13 @@ kernel, and no directory.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, final
 
+from tcfs.project._locks import Locks
 from tcfs.project._reading import Reading
+from tcfs.project._renaming import Moved
 from tcfs.project._staged import Staged
 from tcfs.project.errors import Exists, Missing
 from tcfs.stores import Store
@@ -52,12 +55,17 @@ class Reader:
 
 @final
 class Writer:
-    """Somebody has a file open to write to it; several may, and share one copy of it."""
+    """Somebody has a file open to write to it; several may, and share one copy of it.
 
-    __slots__ = ("_opened", "staged")
+    `failed` is why nothing more can be written: what was before it is not stored, and what comes
+    after it would be stored without.
+    """
+
+    __slots__ = ("_opened", "failed", "staged")
 
     def __init__(self, opened: "Opened", staged: Staged) -> None:
         self.staged = staged
+        self.failed: Exception | None = None
         self._opened = opened
         staged.users.add(self)
 
@@ -76,36 +84,49 @@ class Writer:
         Raises:
             OSError: ENOSPC, the local disk is full. Half of what was meant is not stored.
         """
-        try:
+        with self._whole():
             return await self.staged.write(self, offset, data)
-        except OSError:
-            self.discard()
-            raise
 
     async def append(self, data: bytes) -> None:
         """Put `data` at the end; raises as `write` does."""
-        try:
+        with self._whole():
             await self.staged.append(self, data)
-        except OSError:
+
+    async def truncate(self, size: int) -> None:
+        """Cut or extend it; raises as `write` does."""
+        with self._whole():
+            await self.staged.truncate(self, size)
+
+    async def save(self) -> None:
+        """Store it whole; raises as `Staged.save` does, and what made it fail before."""
+        if self.failed is not None:
+            raise self.failed
+        try:
+            await self.staged.save()
+        except Exists as error:
+            self.failed = error
             self.discard()
             raise
 
-    async def truncate(self, size: int) -> None:
-        """Cut or extend it."""
-        await self.staged.truncate(self, size)
-
-    async def save(self) -> None:
-        """Store it whole; raises as `Staged.save` does."""
-        await self.staged.save()
-
     def discard(self) -> None:
         """Leave what is stored as it is."""
-        if self.staged.discard(self):
-            self._opened.vanish(self.staged)
+        self._opened.discarded(self)
 
     def close(self) -> None:
         """Let go of it."""
         self._opened.closed(self)
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        if self.failed is not None:
+            raise self.failed
+        try:
+            yield
+        except OSError as error:
+            if self in self.staged.dirty:
+                self.failed = error
+                self.discard()
+            raise
 
 
 @final
@@ -117,14 +138,15 @@ class Opened:
         self._directory: Final = directory
         self._staged: dict[str, Staged] = {}
         self._readers: dict[str, set[Reader]] = {}
+        self._opening: Final = Locks()
 
     def staged(self, key: str) -> Staged | None:
         """Return the file that is being written there, if one is."""
         return self._staged.get(key)
 
-    def below(self, prefix: str) -> Iterator[Staged]:
-        """Return what is being written under a prefix."""
-        return (it for key, it in self._staged.items() if key.startswith(prefix))
+    def below(self, prefix: str) -> Iterator[str]:
+        """Return the keys of what is being written under a prefix."""
+        return (key for key in self._staged if key.startswith(prefix))
 
     async def read(self, key: str, *, promised: bool) -> Reader:
         """Open for reading; raises Missing, unless it is `promised` and is empty so far."""
@@ -161,11 +183,7 @@ class Opened:
 
     async def write(self, key: str, *, truncate: bool) -> Writer:
         """Open for writing what is there; raises Missing."""
-        if key not in self._staged:
-            base = None if truncate else await Reading.begin(self._store, key)
-            if key not in self._staged:
-                self._enter(Staged(self._store, self._directory, key, base))
-        writer = Writer(self, self._staged[key])
+        writer = await self._writer(key, anew=truncate)
         if truncate:
             try:
                 await writer.truncate(0)
@@ -174,40 +192,71 @@ class Opened:
                 raise
         return writer
 
-    async def create(self, key: str, *, exclusive: bool) -> Writer:
-        """Open for writing what was not there; raises Exists if `exclusive` and it is here."""
+    async def create(self, key: str, *, truncate: bool, exclusive: bool) -> Writer:
+        """Open for writing what was not there; raises Exists if `exclusive` and it is here.
+
+        Without `truncate`, what another mount stores there meanwhile is not cut.
+        """
         there = self._staged.get(key)
         if there is not None and exclusive:
             raise Exists(f"{key} exists; > replaces it")
-        writer = await self.write(key, truncate=True)
-        writer.staged.exclusive = exclusive
+        writer = await self._writer(key, anew=True)
+        writer.staged.exclusive |= exclusive
+        try:
+            await (writer.truncate(0) if truncate else writer.append(b""))
+        except BaseException:
+            writer.close()
+            raise
         return writer
 
-    def removed(self, key: str) -> None:
-        """What was there is removed; who has it open goes on, and stores nothing."""
+    async def cut(self, key: str, size: int) -> None:
+        """Cut or extend what is there. What is being written is stored by who writes it."""
+        writer = await self._writer(key, anew=size == 0)
+        try:
+            alone = not writer.staged.dirty
+            await writer.truncate(size)
+            if alone:
+                await writer.save()
+        finally:
+            writer.close()
+
+    @contextmanager
+    def aside(self, key: str) -> Iterator[None]:
+        """Something else comes to be at `key`, or nothing, in this block, if it succeeds.
+
+        Who has open what was there goes on with it, and stores nothing.
+        """
         staged = self._staged.pop(key, None)
         if staged is not None:
             staged.key = None
+        try:
+            yield
+        except BaseException:
+            if staged is not None and staged.users and key not in self._staged:
+                staged.key = key
+                self._staged[key] = staged
+            raise
         self._readers.pop(key, None)
 
-    def moved(self, key: str, new: str, version: Reading | None) -> None:
-        """What was at `key` is at `new`, as `version` if it is known, in place of what was."""
-        staged = self._staged.pop(key, None)
+    def moved(self, key: str, new: str, moved: Moved | None) -> None:
+        """What was at `key` is at `new`. Another version than the one that was moved is gone."""
         readers = self._readers.pop(key, set())
-        self.removed(new)
+        staged = self._staged.pop(key, None)
         if staged is not None:
             staged.key = new
             self._staged[new] = staged
+            staged.base = _renamed(staged.base, moved)
         for reader in readers:
             reader.key = new
-            reader.version = version or reader.version
-        self._readers[new] = readers
+            reader.version = _renamed(reader.version, moved)
+        self._readers.setdefault(new, set()).update(readers)
 
-    def vanish(self, staged: Staged) -> None:
-        """A file that was never stored is not to be: nothing resolves to it any more."""
-        if staged.key is not None and self._staged.get(staged.key) is staged:
-            del self._staged[staged.key]
-        staged.key = None
+    def discarded(self, writer: Writer) -> None:
+        """What one wrote is not to be stored. A file that never was resolves no more."""
+        staged = writer.staged
+        others = any(isinstance(it, Writer) and it is not writer for it in staged.users)
+        if staged.discard(writer) and not others:
+            self._vanish(staged)
 
     def left(self, reader: Reader) -> None:
         """A reader has closed the file."""
@@ -216,25 +265,37 @@ class Opened:
         if not readers:
             self._readers.pop(reader.key, None)
         if reader.staged is not None:
-            self._unused(reader.staged, reader)
+            reader.staged.left(reader)
 
     def closed(self, writer: Writer) -> None:
         """A writer has closed the file; with the last one, it is an object like any other."""
         staged = writer.staged
         if any(isinstance(it, Writer) and it is not writer for it in staged.users):
-            staged.users.discard(writer)
+            staged.left(writer)
             return
         if staged.key is not None and staged.base is not None:
             for reader in [it for it in staged.users if isinstance(it, Reader)]:
                 reader.staged, reader.version = None, staged.base
-                staged.users.discard(reader)
-        self.vanish(staged)
-        self._unused(staged, writer)
+                staged.left(reader)
+        self._vanish(staged)
+        staged.left(writer)
 
-    def _unused(self, staged: Staged, user: object) -> None:
-        staged.users.discard(user)
-        if not staged.users:
-            staged.close()
+    async def _writer(self, key: str, *, anew: bool) -> Writer:
+        """Join who writes there, or begin with what is stored; `anew`: it is to be cut."""
+        # One after another: who would begin with a version that is being replaced here meanwhile
+        # would later store over what replaced it.
+        if key not in self._staged:
+            async with self._opening.hold(key):
+                if key not in self._staged:
+                    base = None if anew else await Reading.begin(self._store, key)
+                    self._enter(Staged(self._store, self._directory, key, base))
+                return Writer(self, self._staged[key])
+        return Writer(self, self._staged[key])
+
+    def _vanish(self, staged: Staged) -> None:
+        if staged.key is not None and self._staged.get(staged.key) is staged:
+            del self._staged[staged.key]
+        staged.key = None
 
     def _enter(self, staged: Staged) -> None:
         assert staged.key is not None
@@ -244,3 +305,7 @@ class Opened:
             if same or staged.base is None:
                 reader.staged = staged
                 staged.users.add(reader)
+
+
+def _renamed(known: Reading | None, moved: Moved | None) -> Reading | None:
+    return moved.version if known and moved and known.etag == moved.was else known

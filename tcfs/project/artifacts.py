@@ -5,23 +5,24 @@ remembers it, which is from `make_directory` or the removal of something in it, 
 `remove_directory` or the end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, final
 
-from tcfs.project._appends import MERGED, Appends
+from tcfs.project._adders import Adder, Adders
+from tcfs.project._appends import MERGED
 from tcfs.project._directories import Directories
 from tcfs.project._opened import Opened, Reader, Writer
-from tcfs.project._reading import Reading
+from tcfs.project._renaming import Moved, move
+from tcfs.project._staged import Staged
 from tcfs.project._together import together
-from tcfs.project.errors import Exists, Missing, NotEmpty, OtherDirectory
-from tcfs.stores import AlreadyExists, Entry, InvalidKey, NotFound, PreconditionFailed, Store
+from tcfs.project.errors import Exists, Missing, NotEmpty
+from tcfs.stores import AlreadyExists, Entry, InvalidKey, NotFound, Store
 
 __all__ = ["Adder", "Files", "Found", "Level", "Reader", "Writer"]
-
-COPIED: Final = 5 << 30  # bytes that a service copies by itself: S3's limit
-_ATTEMPTS: Final = 5  # at a rename, while others write what is renamed
 
 
 @final
@@ -43,71 +44,6 @@ class Level:
 
 
 @final
-class Adder:
-    """Somebody adds to the end of a file, all at once when it lets go.
-
-    Above `MERGED` what is added goes through the local disk, and the file is then replaced only
-    if it is still the one that was added to.
-    """
-
-    __slots__ = ("_created", "_files", "_key", "_text", "_writer")
-
-    def __init__(self, files: "Files", key: str, *, created: bool) -> None:
-        self._files = files
-        self._key = key
-        self._text = bytearray()
-        self._created = created  # to be there even if nothing is added
-        self._writer: Writer | None = None
-
-    async def write(self, data: bytes) -> int:
-        """Gather `data`, or share it with who is writing there; raises OSError ENOSPC."""
-        if self._writer is None and not self._text:
-            self._writer = self._files.join(self._key)
-        if self._writer is None and len(self._text) + len(data) <= MERGED:
-            self._text += data
-            return len(data)
-        if self._writer is None:
-            self._writer = await self._files.open_at_end(self._key)
-            text, self._text = bytes(self._text), bytearray()
-            await self._writer.append(text)
-        await self._writer.append(data)
-        return len(data)
-
-    async def save(self) -> None:
-        """Add what was gathered; raises as `Files.append` does."""
-        if self._writer is not None:
-            await self._writer.save()
-        elif self._text or self._created:
-            text, self._text = bytes(self._text), bytearray()
-            self._made()
-            await self._files.append(self._key, text)
-
-    async def truncate(self, size: int) -> None:
-        """Add what was gathered, and cut the file."""
-        await self.save()
-        await self._files.truncate(self._key, size)
-
-    def discard(self) -> None:
-        """Add nothing of what was gathered since."""
-        self._text.clear()
-        self._made()
-        if self._writer is not None:
-            self._writer.discard()
-
-    def close(self) -> None:
-        """Let go of it."""
-        self._made()
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _made(self) -> None:
-        if self._created:
-            self._created = False
-            self._files.settled(self._key)
-
-
-@final
 class Files:
     """The ordinary files of a project, as one mount acts on them.
 
@@ -117,9 +53,8 @@ class Files:
     def __init__(self, store: Store, directory: Path) -> None:
         self._store: Final = store
         self._opened: Final = Opened(store, directory)
-        self._appends: Final = Appends(store, self._append_large)
+        self._adders: Final = Adders(store, self._opened)
         self._directories: Final = Directories()
-        self._promised: Final[dict[str, int]] = {}  # made by `>>`, and nothing stored yet
 
     # looking
 
@@ -156,9 +91,8 @@ class Files:
         """Return one level below `prefix`, which ends in `/` or is empty."""
         names, entries = await self._store.list_dir(prefix)
         files = {entry.key[len(prefix) :]: _found(entry) for entry in entries}
-        for key in [it.key for it in self._opened.below(prefix)] + [*self._promised]:
-            name = key[len(prefix) :] if key and key.startswith(prefix) else ""
-            here = self._here(key) if key else None
+        for key in self._keys_below(prefix):
+            name, here = key[len(prefix) :], self._here(key)
             if name and "/" not in name and here is not None:
                 files[name] = here
         self._directories.listed(prefix, names)
@@ -181,8 +115,7 @@ class Files:
         """Tell whether there is anything below `prefix`, here or stored."""
         return (
             self._directories.has(prefix.rstrip("/"))
-            or any(self._opened.below(prefix))
-            or any(key.startswith(prefix) for key in self._promised)
+            or any(self._keys_below(prefix))
             or await self._store.any_under(prefix)
         )
 
@@ -196,7 +129,7 @@ class Files:
 
     async def read(self, key: str) -> Reader:
         """Open a file for reading: the version that is there now; raises Missing."""
-        return await self._opened.read(key, promised=key in self._promised)
+        return await self._opened.read(key, promised=self._adders.promises(key))
 
     def mixed(self, reader: Reader) -> bool:
         """Tell whether others in this mount have another version of the file open."""
@@ -206,65 +139,34 @@ class Files:
         """Open a file for writing; raises Missing."""
         return await self._opened.write(key, truncate=truncate)
 
-    async def create(self, key: str, *, exclusive: bool) -> Writer:
+    async def create(self, key: str, *, truncate: bool, exclusive: bool) -> Writer:
         """Make a file, which resolves here from now on, and is stored when `save`d.
 
         Raises:
             Exists: `exclusive`, and somebody in this mount has just made it.
         """
-        if exclusive and key in self._promised:
+        if exclusive and self._adders.promises(key):
             raise Exists(f"{key} exists; > replaces it")
-        return await self._opened.create(key, exclusive=exclusive)
+        return await self._opened.create(key, truncate=truncate, exclusive=exclusive)
 
     def add(self, key: str, *, created: bool) -> Adder:
         """Open a file for adding to its end; `created`: it did not look up."""
-        if created:
-            self._promised[key] = self._promised.get(key, 0) + 1
-        return Adder(self, key, created=created)
-
-    def join(self, key: str) -> Writer | None:
-        """Open for writing what others are writing here, None where nobody is."""
-        staged = self._opened.staged(key)
-        return self._opened.join(staged) if staged else None
-
-    async def open_at_end(self, key: str) -> Writer:
-        """Open for adding what is too large to be merged with what others add."""
-        try:
-            writer = await self._opened.write(key, truncate=False)
-        except Missing:
-            writer = await self._opened.create(key, exclusive=False)
-        writer.staged.strict = True
-        return writer
+        return self._adders.add(key, created=created)
 
     # changing
 
-    async def append(self, key: str, content: bytes) -> None:
-        """Add to the end of a file; raises as `Appends.add` does."""
-        staged = self._opened.staged(key)
-        if staged is not None:
-            await _append_at_once(self._opened.join(staged), content)
-        else:
-            await self._appends.add(key, content)
-
     async def truncate(self, key: str, size: int) -> None:
-        """Cut or extend a file. One that is being written is stored by who writes it."""
-        staged = self._opened.staged(key)
-        writer = await self._opened.write(key, truncate=size == 0)
-        try:
-            if size:
-                await writer.truncate(size)
-            if staged is None or len(staged.dirty) == 1:
-                await writer.save()
-        finally:
-            writer.close()
+        """Cut or extend a file; raises as `Opened.cut` does."""
+        await self._opened.cut(key, size)
 
     async def remove(self, key: str) -> None:
         """Remove a file."""
-        await self._hold(key)
-        self._opened.removed(key)
-        self._promised.pop(key, None)
+        async with self._alone(key):
+            await self._keep(key)
+            with self._opened.aside(key):
+                await self._store.delete(key)
+        self._adders.removed(key)
         self._directories.keep(key)
-        await self._store.delete(key)
 
     async def rename(self, key: str, new: str, *, exclusive: bool) -> None:
         """Move a file, in place of what is there unless `exclusive`.
@@ -276,18 +178,22 @@ class Files:
         """
         if exclusive and self._here(new) is not None:
             raise Exists(f"{new} exists")
-        await self._hold(new)
-        staged = self._opened.staged(key)
-        if staged is not None and await staged.save_as(new, exclusive=exclusive):
-            version = staged.base
-            await self._store.delete(key)
-        elif key in self._promised:
-            raise OtherDirectory(f"{key} is being written; copy it, remove the old one")
-        else:
-            version = await self._move(key, new, exclusive=exclusive)
-        self._opened.moved(key, new, version)
-        if staged is not None:
-            staged.base = version
+        if key == new:  # by two paths: `as/<agent>/` has all files again
+            if await self.look_up(key) and exclusive:
+                raise Exists(f"{new} exists")
+            return
+        await self._adders.save(key)
+        async with self._alone(key, new):
+            await self._keep(new)
+            staged = self._opened.staged(key)
+            with self._opened.aside(new):
+                moved: Moved | None = None
+                if staged is not None and staged.dirty:
+                    await self._move_staged(staged, key, new, exclusive=exclusive)
+                else:
+                    moved = await move(self._store, key, new, exclusive=exclusive)
+            self._opened.moved(key, new, moved)
+        self._adders.moved(key, new)
         self._directories.keep(key)
 
     # directories
@@ -300,8 +206,7 @@ class Files:
         """Remove an empty directory; raises NotEmpty."""
         prefix = f"{key}/"
         if (
-            any(self._opened.below(prefix))
-            or any(it.startswith(prefix) for it in self._promised)
+            any(self._keys_below(prefix))
             or any(True for _ in self._directories.below(prefix))
             or not await self._holds_nothing(prefix)
         ):
@@ -320,83 +225,53 @@ class Files:
 
     # inside
 
-    def settled(self, key: str) -> None:
-        """One who made a file by `>>` has stored it, or has given up."""
-        left = self._promised.get(key, 0) - 1
-        if left > 0:
-            self._promised[key] = left
-        else:
-            self._promised.pop(key, None)
+    @asynccontextmanager
+    async def _alone(self, *keys: str) -> AsyncIterator[None]:
+        """Let all wait, in this block, who would write to these files here, or store them."""
+        async with AsyncExitStack() as stack:
+            held: set[Staged] = set()
+            while others := [
+                it for key in sorted(keys) if (it := self._opened.staged(key)) and it not in held
+            ]:
+                await stack.enter_async_context(others[0].alone())
+                held.add(others[0])
+            yield
 
-    async def _hold(self, key: str) -> None:
+    async def _keep(self, key: str) -> None:
         """Let who writes there go on after it is removed, if it is not too much to be fetched."""
         staged = self._opened.staged(key)
         if staged is not None and staged.size <= MERGED:
-            await staged.load()
-        elif staged is not None:
-            await staged.quiet()
+            await staged.fetch()
+
+    async def _move_staged(self, staged: Staged, key: str, new: str, *, exclusive: bool) -> None:
+        """Store at another key what is not stored yet, and remove what was there before it."""
+        before, dirty, ours = staged.base, set(staged.dirty), not staged.exclusive
+        try:
+            await staged.save_as(new, exclusive=exclusive)
+        except AlreadyExists:
+            raise Exists(f"{new} exists") from None
+        try:
+            if ours:
+                await self._store.delete(key)
+        except BaseException:
+            staged.base, staged.dirty = before, dirty
+            raise
 
     def _here(self, key: str) -> Found | None:
         staged = self._opened.staged(key)
-        if staged is not None:
+        # Stored, it has the store's time: vim takes any other, at its next save, for a change.
+        if staged is not None and (staged.dirty or staged.base is None):
             return Found(staged.size, staged.modified)
-        return Found(0, 0) if key in self._promised else None
+        return Found(0, 0) if self._adders.promises(key) else None
+
+    def _keys_below(self, prefix: str) -> Iterator[str]:
+        return chain(self._opened.below(prefix), self._adders.promised(prefix))
 
     async def _head(self, key: str) -> Entry | None:
         try:
             return await self._store.head(key)
         except NotFound:
             return None
-
-    async def _append_large(self, key: str, content: bytes) -> None:
-        await _append_at_once(await self.open_at_end(key), content)
-
-    async def _move(self, key: str, new: str, *, exclusive: bool) -> Reading:
-        entry = await self._head(key)
-        if entry is None:
-            if await self.any_under(f"{key}/"):
-                raise OtherDirectory(f"{key} is a directory; copy it, then remove the old one")
-            raise Missing(f"{key} does not exist")
-        if entry.size > COPIED:
-            raise OtherDirectory(f"{key} is too large to be renamed; copy it, remove the old one")
-        if exclusive:
-            await self._reserve(key, new, entry)
-        for _ in range(_ATTEMPTS):
-            etag = await self._store.copy(key, new)
-            try:
-                guard = entry.etag if self._store.capabilities.delete else None
-                await self._store.delete(key, if_match=guard)
-            except PreconditionFailed:
-                newer = await self._head(key)
-                if newer is None:
-                    break  # somebody removed what was copied: it is gone from there, as asked
-                entry = newer
-            else:
-                break
-        else:
-            raise PreconditionFailed(f"{key} kept changing; {new} has a copy of it, try again")
-        return Reading(self._store, new, etag, entry.size, entry.modified)
-
-    async def _reserve(self, key: str, new: str, entry: Entry) -> None:
-        """Take a name that must be free: with the file itself, if it is small."""
-        body = b""
-        if 0 < entry.size <= MERGED:
-            body = (await self._store.get_range(key, 0, entry.size)).body
-        try:
-            await self._store.put(new, body, if_absent=True)
-        except AlreadyExists:
-            raise Exists(f"{new} exists") from None
-
-
-async def _append_at_once(writer: Writer, content: bytes) -> None:
-    try:
-        await writer.append(content)
-        await writer.save()
-    except BaseException:
-        writer.discard()
-        raise
-    finally:
-        writer.close()
 
 
 def _found(entry: Entry) -> Found:

@@ -25,6 +25,7 @@ from tcfs.wire.times import iso
 
 log: Final = logging.getLogger(__name__)
 MAX_VALUE: Final = 1 << 20  # bytes: tree.md, memory
+AT_ONCE: Final = 32 << 20  # bytes of values: what a listing holds to measure them
 RECENT: Final = 2 * DEFAULT  # seconds a nonce is kept: two deadlines
 HURRY: Final = 5.0  # seconds: how old a base an append may try first; the condition decides
 
@@ -89,6 +90,25 @@ class Memory:
             except Malformed as error:
                 log.info("%s: %s", key, error)
         return found
+
+    async def sizes(self, entries: Sequence[Entry]) -> dict[str, int]:
+        """Return the sizes of values that `list` just showed, by key, but for unreadable ones.
+
+        However many there are, no more than `AT_ONCE` bytes of them are held (or one).
+        """
+        found: dict[str, int] = {}
+        batch: list[Entry] = []
+        held = 0
+        for entry in entries:
+            if batch and held + entry.size > AT_ONCE:
+                found |= await self._sizes(batch)
+                batch, held = [], 0
+            batch.append(entry)
+            held += entry.size
+        return found | await self._sizes(batch)
+
+    async def _sizes(self, entries: Sequence[Entry]) -> dict[str, int]:
+        return {key: len(it.content) for key, it in (await self.values(entries)).items()}
 
     async def versions(self, name: str) -> Sequence[Entry]:
         """Return the objects of a key's versions, oldest first."""

@@ -27,6 +27,7 @@ from tcfs.wire.times import iso, nanoseconds
 log: Final = logging.getLogger(__name__)
 KNOWN: Final = 64  # transcripts whose parts are remembered
 AT_ONCE: Final = 16  # requests of one read
+MEASURED: Final = 256  # sessions whose meta is held at once: each names all of its parts
 
 
 class Session(NamedTuple):
@@ -101,6 +102,19 @@ class _Seen:
 
 
 @final
+@dataclass(slots=True)
+class _Parts:
+    """What the parts of a session come to, of which there may be any number."""
+
+    size: int = 0
+    modified: int = 0
+
+    def add(self, part: Entry) -> None:
+        self.size += part.size
+        self.modified = max(self.modified, part.modified)
+
+
+@final
 class Sessions:
     """The mirrored sessions of a project."""
 
@@ -150,7 +164,7 @@ class Sessions:
     async def totals(self) -> Totals:
         """Return what all sessions come to: one listing, and every meta that changed since."""
         metas: dict[Session, Entry] = {}
-        parts: dict[Session, list[Entry]] = {}
+        parts: dict[Session, _Parts] = {}
         async for page in self._store.list(keys.SESSIONS):
             for entry in page:
                 names = entry.key.split("/")
@@ -160,17 +174,20 @@ class Sessions:
                 if names[3] == "meta.json":
                     metas[session] = entry
                 elif keys.part_leaf(names[3]):
-                    parts.setdefault(session, []).append(entry)
-        objects = await self._documents.read_many(metas.values())
+                    parts.setdefault(session, _Parts()).add(entry)
         size, last = 0, 0
-        for session in metas.keys() | parts.keys():
-            found = objects.get(keys.session_meta(*session))
-            meta = _parse(session, found) if found else None
-            lies = parts.get(session, [])
-            size += meta.total_uploaded_bytes if meta else sum(it.size for it in lies)
-            uploaded = nanoseconds(meta.last_uploaded_at) if meta else None
-            last = max(last, uploaded or max((it.modified for it in lies), default=0))
-        return Totals(len(metas.keys() | parts.keys()), size, iso(last) if last else None)
+        sessions = list(metas.keys() | parts.keys())
+        for begin in range(0, len(sessions), MEASURED):
+            some = sessions[begin : begin + MEASURED]
+            objects = await self._documents.read_many(metas[it] for it in some if it in metas)
+            for session in some:
+                found = objects.get(keys.session_meta(*session))
+                meta = _parse(session, found) if found else None
+                lies = parts.get(session, _Parts())
+                size += meta.total_uploaded_bytes if meta else lies.size
+                uploaded = nanoseconds(meta.last_uploaded_at) if meta else None
+                last = max(last, uploaded or lies.modified)
+        return Totals(len(sessions), size, iso(last) if last else None)
 
     # a transcript
 

@@ -26,6 +26,16 @@ def within(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
+@contextmanager
+def anew(seconds: float) -> Iterator[None]:
+    """Give what is in this block `seconds`, whatever the operation around it has left."""
+    token = _deadline.set(trio.current_time() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
 def remaining() -> float:
     """Return the seconds left; `DEFAULT` where nobody set a deadline."""
     return _deadline.get(trio.current_time() + DEFAULT) - trio.current_time()

@@ -10,6 +10,7 @@ Clean rounds are evidence, not proof: whoever shows a finding shows its numbers.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self, final
 
@@ -23,11 +24,11 @@ from tcfs.stores._errors import (
     NotFound,
     OutcomeUnknown,
     PreconditionFailed,
-    ReadOnly,
     StoreError,
     Unavailable,
+    Unsupported,
 )
-from tcfs.stores.deadline import within
+from tcfs.stores.deadline import anew, within
 from tcfs.wire.ids import fresh
 from tcfs.wire.times import iso
 
@@ -105,6 +106,7 @@ class Findings:
         return [(text, getattr(self, name)) for name, text in _NAMES.items()]
 
 
+_COMPARES: Final = "a stale ETag was refused and the current one accepted"
 _NAMES: Final = {
     "create": "create if absent",
     "replace": "replace if unchanged",
@@ -154,6 +156,8 @@ async def probe(store: Store, early: Callable[[Findings], None] = _unheard) -> F
                     writers.cancel_scope.cancel()
             if isinstance(found, StoreError):
                 raise found
+            for race in races:
+                await race.look_again()
             return replace(found, create=_judged(races))
     finally:
         with trio.CancelScope(shield=True):
@@ -172,6 +176,7 @@ class _Race:
         self.lost = 0
         self.unanswered = 0
         self.stayed = False  # whether the one winner's object is what is there
+        self.seen_again = False  # whether that was looked at after all were answered
         self.refused: list[StoreError] = []
 
     async def run(self, writers: trio.Nursery) -> None:
@@ -184,6 +189,15 @@ class _Race:
                 while self.waiting:
                     self._answered = trio.Event()
                     await self._answered.wait()
+        await self._look()
+
+    async def look_again(self) -> None:
+        """See whether it is still so: one who was told that it lost may have written later."""
+        with suppress(StoreError):  # what was found counts by now; it is not sure, then
+            await self._look()
+            self.seen_again = True
+
+    async def _look(self) -> None:
         there = await _body(self._store, self._key)
         self.stayed = there is not None and self.won in ([there], [])
 
@@ -216,31 +230,58 @@ class _Race:
 def _judged(races: Sequence[_Race]) -> Finding:
     refused = [error for race in races for error in race.refused]
     if refused:
-        return Finding(False, f"the store refuses it ({refused[0]})")
+        return _refused(refused[0])
     good = sum(race.had_one_winner for race in races)
     most = max(len(race.won) for race in races)
     silent = sum(race.waiting + race.unanswered for race in races)
     text = f"{good} of {ROUNDS} rounds had one winner among {WRITERS} writers"
     if silent:
         text += f" ({silent} of {ROUNDS * WRITERS} writes had no answer yet)"
+    caught = True
     if most > 1:
         text += f", another had {most}: the service ignores If-None-Match, or races"
-    return Finding(good == ROUNDS, text, sure=not silent or most > 1)
+    elif any(race.won and not race.stayed for race in races):
+        text += ", of another something else is there: the service writes what it refuses"
+    else:
+        caught = False
+    clear = not silent and all(race.seen_again for race in races)
+    return Finding(good == ROUNDS, text, sure=caught or clear)
+
+
+def _refused(error: StoreError) -> Finding:
+    # That these credentials may not, or that there is no room, is no property of the service.
+    return Finding(False, f"the store refuses it ({error})", sure=isinstance(error, Unsupported))
 
 
 async def _replace(store: Store, key: str) -> Finding:
     stale = await store.put(key, b"1")
     current = await store.put(key, b"2")
-    return await _compared(
+    found = await _compared(
         lambda etag: store.put(key, b"3", if_match=etag),
         lambda: _body(store, key),
         stale,
         current,
         then=b"3",
     )
+    return await _not_made(store, f"{key}-none", current) if found.held else found
+
+
+async def _not_made(store: Store, key: str, etag: ETag) -> Finding:
+    """Replace what is not there: a claim that is given back must not come back so."""
+    refused = await _refusal(lambda etag: store.put(key, b"3", if_match=etag), etag)
+    if isinstance(refused, Unavailable):
+        return Finding(False, f"the store did not answer ({refused})", sure=False)
+    if refused is None or await _body(store, key) is not None:
+        return Finding(False, "what is gone was replaced: the service ignores If-Match then")
+    return Finding(True, _COMPARES)
 
 
 async def _delete(store: Store, key: str) -> Finding:
+    try:
+        await store.delete(f"{key}-none")
+    except Denied as error:
+        # Kept: whoever may not delete cannot clean up after another probe either.
+        return Finding(False, f"these credentials may not delete ({error})")
     stale = await store.put(key, b"1")
     current = await store.put(key, b"2")
     return await _compared(
@@ -269,21 +310,19 @@ async def _compared(
     if refused is None:
         return Finding(False, "a stale ETag was answered with success, and nothing done")
     if not isinstance(refused, PreconditionFailed | Conflict):
-        return Finding(False, f"the store refuses it ({refused})")
+        return _refused(refused)
     refused = await _refusal(write, current)
     if refused is not None:
         unclear = isinstance(refused, Unavailable | Conflict)
         return Finding(False, f"the current ETag was refused ({refused})", sure=not unclear)
     if await read() != then:
         return Finding(False, "the current ETag was answered with success, and nothing done")
-    return Finding(True, "a stale ETag was refused and the current one accepted")
+    return Finding(True, _COMPARES)
 
 
 async def _refusal(write: Callable[[ETag], Awaitable[object]], etag: ETag) -> StoreError | None:
     try:
         await write(etag)
-    except (Denied, ReadOnly):
-        raise
     except StoreError as error:
         return error
     return None
@@ -321,7 +360,7 @@ async def _body(store: Store, key: str) -> bytes | None:
 async def _clean(store: Store, here: str) -> None:
     """Remove what this probe made, and what one that was killed left long ago."""
     try:
-        with within(CLEANING):
+        with anew(CLEANING):
             found = [entry async for page in store.list(PREFIX) for entry in page]
             newest = max((entry.modified for entry in found), default=0)
             for entry in found:

@@ -31,13 +31,20 @@ class ScratchFile(File):
 
     async def open(self, mode: OpenMode, caller: Caller) -> Handle:
         """Open it."""
+        self._check_there()
         if mode.truncate:
             self._scratch.truncate(0)
         return ScratchHandle(self._scratch, append=mode.append)
 
     async def truncate(self, size: int, caller: Caller) -> None:
         """Cut it."""
+        self._check_there()
         self._scratch.truncate(size)
+
+    def _check_there(self) -> None:
+        # Looked up, and removed before it was opened.
+        if self._scratch.gone:
+            raise Missing(f"{self.path} does not exist")
 
 
 @final
@@ -183,9 +190,8 @@ class Scratched(Directory):
         target._check(new)
         if mine.target is not None:
             raise Invalid(f"{self.child(name)} is a symbolic link; none is stored here")
-        content = mine.read(0, len(mine))
-        await target._inner.put(new, content, caller, exclusive=exclusive)
-        mine.became()
+        with mine.becoming() as content:
+            await target._inner.put(new, content, caller, exclusive=exclusive)
         self._room.drop(self.path, name)
 
     async def _back_up(self, name: str, target: "Scratched", new: str, caller: Caller) -> None:
@@ -193,21 +199,13 @@ class Scratched(Directory):
         node = await self._inner.lookup(name, caller)
         if not isinstance(node, File):
             raise NotAllowed(f"{self.child(name)} is no file; it cannot be backed up by renaming")
-        handle = await node.open(OpenMode(), caller)
-        content = bytearray()
+        copy = self._room.unnamed(self._view.who(caller))
         try:
-            if handle.blocking:
-                raise NotAllowed(f"{self.child(name)} cannot be renamed")
-            while part := await handle.read(len(content), PART):
-                content += part
-        finally:
-            await handle.release()
-        copy = self._room.make(target.path, new, self._view.who(caller))
-        try:
-            copy.write(0, bytes(content))
-        except OSError:
-            self._room.drop(target.path, new)
+            await _copy(node, copy, caller)
+        except BaseException:
+            copy.unnamed()  # what has the name now keeps it
             raise
+        self._room.name(target.path, new, copy)
 
     def _check(self, name: str) -> None:
         if name.startswith("."):
@@ -217,3 +215,15 @@ class Scratched(Directory):
         if found.target is not None:
             return Link(self.child(name), found.target)
         return ScratchFile(self.child(name), found)
+
+
+async def _copy(file: File, to: Scratch, caller: Caller) -> None:
+    handle = await file.open(OpenMode(), caller)
+    try:
+        if handle.blocking:
+            raise NotAllowed(f"{file.path} cannot be renamed")
+        # Straight to where it is counted: a plain file may be of any size.
+        while part := await handle.read(len(to), PART):
+            to.write(len(to), part)
+    finally:
+        await handle.release()

@@ -91,8 +91,19 @@ class Exact(File):
     async def open(self, mode: OpenMode, caller: Caller) -> Handle:
         """Open for reading; a write is refused."""
         if mode.write:
-            raise NotAllowed(f"{self.path} shows an object as it is; write the file without .json")
+            raise self._refusal()
         return Snapshot((await self._body()).content)
+
+    async def truncate(self, size: int, caller: Caller) -> None:
+        """Refuse."""
+        raise self._refusal()
+
+    async def set_times(self, caller: Caller) -> None:
+        """Refuse: `touch` tries this where opening was refused."""
+        raise self._refusal()
+
+    def _refusal(self) -> NotAllowed:
+        return NotAllowed(f"{self.path} shows an object as it is; write the file without .json")
 
 
 @final
@@ -103,7 +114,7 @@ class Draft(Handle):
     the exit code of `echo` is true; what follows is stored when the opener lets go.
     """
 
-    __slots__ = ("_content", "_dirty", "_limit", "_store", "_writes")
+    __slots__ = ("_content", "_dirty", "_least", "_limit", "_store", "_writes")
 
     def __init__(
         self,
@@ -121,6 +132,7 @@ class Draft(Handle):
         self._limit = limit
         self._content = bytearray(content)
         self._dirty = dirty
+        self._least = 0  # what any size counts for, since one was refused
         self._writes = 0
 
     async def read(self, offset: int, size: int) -> bytes:
@@ -142,6 +154,8 @@ class Draft(Handle):
 
     async def truncate(self, size: int) -> None:
         """Cut or extend what is gathered."""
+        if not size:
+            self._least = 0  # nothing is left of what was refused
         self._check(size)
         del self._content[size:]
         self._content.extend(bytes(size - len(self._content)))
@@ -149,9 +163,10 @@ class Draft(Handle):
 
     def _check(self, size: int) -> None:
         try:
-            self._limit(size)
+            self._limit(max(size, self._least))
         except Refused:
-            self._dirty = False  # half of it is not what was meant
+            self._dirty = False  # half of it is not what was meant, nor with what follows
+            self._least = NEVER
             raise
 
     def size(self) -> int | None:
@@ -216,7 +231,7 @@ class Addition(Handle):
         try:
             self._limit(self._taken + len(data))
         except Refused:
-            self._text.clear()  # half of it is not what was meant
+            self.discard()  # half of it is not what was meant
             self._taken = NEVER
             raise
         self._text += data

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final, final
 
 from tcfs.project import WALK
-from tcfs.project.errors import Exists, Missing, NotEmpty, TooLarge
+from tcfs.project.errors import Exists, Missing, NotAllowed, NotEmpty, TooLarge
 from tcfs.project.memory import MAX_VALUE
 from tcfs.stores import Entry
 from tcfs.tree._base import (
@@ -51,6 +51,9 @@ class MemoryDirectory(Directory):
             key = self._key(name)
         except InvalidName:
             raise Missing(f"{self.child(name)} does not exist") from None
+        return await self._lookup_key(name, key)
+
+    async def _lookup_key(self, name: str, key: str) -> Node:
         memory = self._view.project.memory
         try:
             await memory.read(key)
@@ -80,12 +83,11 @@ class MemoryDirectory(Directory):
         """Return the keys, by their dotted names, and the directories that were made here."""
         listed = await self._view.project.memory.list(self._below)
         skip = len(self._below) + 1 if self._below else 0
-        values = await self._view.project.memory.values([entry for _, entry in listed[:PREFETCH]])
+        sizes = await self._view.project.memory.sizes([entry for _, entry in listed[:PREFETCH]])
         found: list[tuple[str, Node]] = []
         for key, entry in listed:
             if _is_nameable(key):
-                value = values.get(entry.key)
-                attributes = Attributes(len(value.content) if value else 0, entry.modified)
+                attributes = Attributes(sizes.get(entry.key, 0), entry.modified)
                 name = key[skip:]
                 found.append((name, ValueFile(self.child(name), self._view, key, attributes)))
         names = {name for name, _ in found}
@@ -129,6 +131,7 @@ class MemoryDirectory(Directory):
     async def put(self, name: str, content: bytes, caller: Caller, *, exclusive: bool) -> None:
         """Set a value, or create it."""
         key, agent = self._key(name), self._view.acting(caller)
+        await self._check_no_view(name, key)
         if exclusive:
             await self._view.project.memory.create(key, agent, content)
         else:
@@ -138,6 +141,7 @@ class MemoryDirectory(Directory):
         """Remove a value; its versions stay in `_history`."""
         self._view.acting(caller)
         key = self._key(name)
+        await self._check_no_view(name, key)
         await self._view.project.memory.delete(key)
         self._view.local.unfinished.discard(key)
         if self._below:
@@ -156,6 +160,7 @@ class MemoryDirectory(Directory):
         try:
             value = await memory.read(source)
         except Missing:
+            await self._check_no_view(name, source)
             await Directory.rename(self, name, target, new, caller, exclusive=exclusive)
             return
         await target.put(new, value.content, caller, exclusive=exclusive)
@@ -170,6 +175,17 @@ class MemoryDirectory(Directory):
         if name.startswith("."):
             raise InvalidName(f"a memory key may not begin with '.': {name!r}; use artifacts/")
         return keys.memory_name(f"{self._below}.{name}" if self._below else name)
+
+    async def _check_no_view(self, name: str, key: str) -> None:
+        """Refuse what shows the object of another key, and is no key of its own."""
+        if not name.endswith(".json"):
+            return
+        try:
+            node = await self._lookup_key(name, key)
+        except Missing:
+            return
+        if isinstance(node, Exact):
+            raise NotAllowed(f"{self.child(name)} shows an object; change the key without .json")
 
     async def _exact(self, key: str, max_age: float = WALK) -> Text:
         return Text(await self._view.project.memory.document(key, max_age=max_age))
@@ -247,7 +263,10 @@ class HistoryDirectory(ViewDirectory):
 
     async def lookup(self, name: str, caller: Caller) -> Node:
         """Return the versions of a key; raises Missing where there are none."""
-        key = keys.memory_name(name)
+        try:
+            key = keys.memory_name(name)
+        except InvalidName:  # programs look for `.git` and the like everywhere
+            raise Missing(f"memory/_history has no {name}") from None
         if not await self._view.project.memory.versions(key):
             raise Missing(f"memory/{name} has no versions")
         return VersionsDirectory(self.child(name), self._view, key)
@@ -283,14 +302,12 @@ class VersionsDirectory(ViewDirectory):
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return every version."""
         listed = await self._versions()
-        memory = self._view.project.memory
-        values = await memory.values([entry for _, entry in listed[-PREFETCH:]])
+        newest = [entry for _, entry in listed[-PREFETCH:]]
+        sizes = await self._view.project.memory.sizes(newest)
         found: list[tuple[str, Node]] = []
         for leaf, entry in listed:
             node = self._file(leaf, entry)
-            value = values.get(entry.key)
-            size = len(value.content) if value else 0
-            node.listed = Attributes(size, entry.modified, writable=False)
+            node.listed = Attributes(sizes.get(entry.key, 0), entry.modified, writable=False)
             found.append((leaf, node))
         return found
 

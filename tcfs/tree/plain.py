@@ -1,15 +1,19 @@
 """Plain files: any bytes, of any size; stored whole when the opener lets go."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final, Self, final
 
 from tcfs.project.artifacts import Adder, Found, Reader, Writer
-from tcfs.project.errors import Exists, Invalid, Missing
+from tcfs.project.errors import Invalid, Missing
 from tcfs.stores import Entry, NotFound, Store
 from tcfs.tree._base import FRESH, Attributes, Caller, File, Handle, Keep, OpenMode
 from tcfs.tree._text import is_line
 from tcfs.tree._view import View
-from tcfs.wire.ids import is_control
+from tcfs.wire.ids import AgentId, is_control
 from tcfs.wire.keys import MAX_KEY
+
+MayChange = Callable[[AgentId], Awaitable[None]]
+"""Raises what an agent is told who may not change a file."""
 
 _ROOM: Final = 300  # bytes of a key that the project and the directories may take
 
@@ -28,9 +32,9 @@ def check_name(name: str) -> None:
 
 @final
 class PlainFile(File):
-    """An object that is kept as it is."""
+    """An object that is kept as it is. Who may change it, `may_change` knows; else all may."""
 
-    __slots__ = ("_key", "_view", "keep")
+    __slots__ = ("_key", "_may_change", "_view", "keep")
 
     def __init__(
         self,
@@ -40,17 +44,20 @@ class PlainFile(File):
         found: Entry | Found | None = None,
         *,
         keep: Keep = FRESH,
+        may_change: MayChange | None = None,
     ) -> None:
         super().__init__(path, Attributes(found.size, found.modified) if found else None)
         self._view = view
         self._key = key
+        self._may_change = may_change
         self.keep = keep
 
     @classmethod
-    async def find(cls, path: str, view: View, key: str) -> Self:
+    async def find(cls, path: str, view: View, key: str, may_change: MayChange) -> Self:
         """Return the file at `key`; raises Missing."""
         try:
-            return cls(path, view, key, await view.project.files.stat(key))
+            found = await view.project.files.stat(key)
+            return cls(path, view, key, found, may_change=may_change)
         except Missing:
             raise Missing(f"{path} does not exist") from None
 
@@ -64,14 +71,15 @@ class PlainFile(File):
         caller: Caller,
         *,
         keep: Keep = FRESH,
+        may_change: MayChange | None = None,
     ) -> tuple[Self, Handle]:
         """Make the file; it is stored when its opener lets go. Raises Exists if `exclusive`."""
-        view.acting(caller)
+        file = cls(path, view, key, keep=keep, may_change=may_change)
+        await file._check(caller)
         files = view.project.files
-        file = cls(path, view, key, keep=keep)
         if mode.append and not mode.read and not mode.exclusive:
             return file, AddHandle(files.add(key, created=True))
-        writer = await files.create(key, exclusive=mode.exclusive)
+        writer = await files.create(key, truncate=mode.truncate, exclusive=mode.exclusive)
         return file, WriteHandle(writer, at_once=mode.exclusive)
 
     async def attributes(self) -> Attributes:
@@ -85,7 +93,7 @@ class PlainFile(File):
         if not mode.write:
             reader = await files.read(self._key)
             return ReadHandle(reader, paged=not files.mixed(reader))
-        self._view.acting(caller)
+        await self._check(caller)
         if mode.append and not mode.truncate and not mode.read:
             return AddHandle(files.add(self._key, created=False))
         writer = await files.write(self._key, truncate=mode.truncate)
@@ -93,8 +101,13 @@ class PlainFile(File):
 
     async def truncate(self, size: int, caller: Caller) -> None:
         """Cut the file."""
-        self._view.acting(caller)
+        await self._check(caller)
         await self._view.project.files.truncate(self._key, size)
+
+    async def _check(self, caller: Caller) -> None:
+        agent = self._view.acting(caller)
+        if self._may_change is not None:
+            await self._may_change(agent)
 
 
 @final
@@ -102,6 +115,7 @@ class ReadHandle(Handle):
     """Reads one version of a file."""
 
     __slots__ = ("_reader", "paged")
+    unhurried = True
 
     def __init__(self, reader: Reader, *, paged: bool) -> None:
         self._reader = reader
@@ -144,13 +158,15 @@ class WriteHandle(Handle):
         """Stage bytes; raises OSError ENOSPC where the local disk is full."""
         if self._killed:
             return len(data)  # late pages of a mapping; they go where the rest went
-        # Of O_APPEND the kernel makes an offset; pages of a mapping come through any handle.
         await self._writer.write(offset, data)
-        if self._at_once:
-            self._at_once = False
-            if is_line(data):
-                await self.commit()
-        return len(data)
+        return await self._staged(data)
+
+    async def append(self, offset: int, data: bytes) -> int:
+        """Stage bytes for the end; raises as `write` does."""
+        if self._killed:
+            return len(data)
+        await self._writer.append(data)
+        return await self._staged(data)
 
     async def truncate(self, size: int) -> None:
         """Cut or extend the file."""
@@ -162,15 +178,12 @@ class WriteHandle(Handle):
 
     async def commit(self) -> None:
         """Store the file whole."""
-        try:
+        if self._writer.failed is None:  # else whoever wrote was told already
             await self._writer.save()
-        except Exists:
-            self._writer.discard()
-            raise
 
     async def sync(self) -> None:
         """Obey `fsync`."""
-        await self.commit()
+        await self._writer.save()
 
     def discard(self) -> None:
         """Leave the old content as it is."""
@@ -181,12 +194,20 @@ class WriteHandle(Handle):
         """Let go of the staged bytes."""
         self._writer.close()
 
+    async def _staged(self, data: bytes) -> int:
+        if self._at_once:
+            self._at_once = False
+            if is_line(data):
+                await self.commit()
+        return len(data)
+
 
 @final
 class AddHandle(Handle):
     """Adds to the end of a file, whoever else does: offsets mean nothing here."""
 
     __slots__ = ("_adder",)
+    unhurried = True  # what it adds to may be large
 
     def __init__(self, adder: Adder) -> None:
         self._adder = adder

@@ -1,6 +1,7 @@
 """`.tcfs/raw/`: the bucket's exact objects under the project, read-only."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, Self, final
 
 from tcfs.project.errors import Missing, ViewOnly
@@ -33,7 +34,10 @@ class RawDirectory(ViewDirectory):
         try:
             return RawFile.of(self.child(name), self._view, await store.head(key))
         except (NotFound, InvalidKey):
-            if await store.any_under(f"{key}/"):
+            # What is no UTF-8 is no key, and a store need not see that in a prefix.
+            there = name.encode(errors="ignore").decode() == name
+        with suppress(InvalidKey):
+            if there and await store.any_under(f"{key}/"):
                 return RawDirectory(self.child(name), self._view, f"{key}/")
         raise Missing(f"the bucket has nothing at {key}")
 
@@ -80,5 +84,12 @@ class RawFile(File):
     async def open(self, mode: OpenMode, caller: Caller) -> Handle:
         """Open for reading; a write is refused."""
         if mode.write:
-            raise ViewOnly(f"{self.path} shows the bucket as it is; write through the tree")
+            raise self._refusal()
         return Ranges(self._view.project.store, self._key)
+
+    async def set_times(self, caller: Caller) -> None:
+        """Refuse: `touch` tries this where opening was refused."""
+        raise self._refusal()
+
+    def _refusal(self) -> ViewOnly:
+        return ViewOnly(f"{self.path} shows the bucket as it is; write through the tree")

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, final
 
 from tcfs.wire.ids import AgentId
@@ -26,6 +27,7 @@ _ALWAYS: Final = re.compile(
     | .*~                     # vim, emacs, gedit: backups
     | \#.*\#                  # emacs: what it saves by itself
     | \.\#.*                  # emacs: locks
+    | \.~lock\..*\#           # LibreOffice: locks, or it opens nothing
     | \.goutputstream-.*      # GLib, and so gedit
     | \.fuse_hidden.*         # libfuse, of another mount that was copied
     | \.nfs.*                 # NFS: removed while in use
@@ -66,8 +68,8 @@ class Scratch:
         self._room = room
         self._content = bytearray()
         self._open = 0
-        self._kept = True  # it has a name
-        self._written = False  # it became something else, and is this no longer
+        self._kept = True  # it has a name, or will have
+        self._written = False  # it became something else, or is becoming that
 
     def __len__(self) -> int:
         return len(self._content)
@@ -81,6 +83,11 @@ class Scratch:
         """Return at most `size` bytes from `offset` on."""
         return bytes(self._content[offset : offset + size])
 
+    @property
+    def gone(self) -> bool:
+        """Whether it is neither named nor open: its room is given back."""
+        return not self._kept and not self._open
+
     def write(self, offset: int, data: bytes) -> None:
         """Put `data` at `offset`; raises OSError ENOSPC, or ESTALE for one that was renamed."""
         self._grow(max(len(self._content), offset + len(data)))
@@ -91,9 +98,18 @@ class Scratch:
         self._grow(size)
         del self._content[size:]
 
-    def became(self) -> None:
-        """Take note that it was stored under a name that is meant."""
+    @contextmanager
+    def becoming(self) -> Iterator[bytes]:
+        """Give what it holds, to be stored under a name that is meant; it is this no longer then.
+
+        Nothing can be written meanwhile: it would be neither here nor in what is stored.
+        """
         self._written = True
+        try:
+            yield bytes(self._content)
+        except BaseException:
+            self._written = False
+            raise
 
     def opened(self) -> None:
         """Take note that somebody has it open."""
@@ -144,10 +160,21 @@ class Room:
 
     def make(self, directory: str, name: str, agent: AgentId, target: str | None = None) -> Scratch:
         """Make one, in place of any of that name; raises OSError ENOSPC."""
-        self.take(ENTRY)
-        made = Scratch(self, agent, target)
-        self._name(directory, name, made)
+        made = self.unnamed(agent, target)
+        self.name(directory, name, made)
         return made
+
+    def unnamed(self, agent: AgentId, target: str | None = None) -> Scratch:
+        """Make one that is to have a name, or to be `unnamed`; raises OSError ENOSPC."""
+        self.take(ENTRY)
+        return Scratch(self, agent, target)
+
+    def name(self, directory: str, name: str, scratch: Scratch) -> None:
+        """Give one its name, in place of any that has it."""
+        names = self._directories.setdefault(directory, {})
+        if name in names:
+            names[name].unnamed()
+        names[name] = scratch
 
     def drop(self, directory: str, name: str) -> bool:
         """Remove one, and tell whether there was one."""
@@ -167,14 +194,13 @@ class Room:
         found = self._directories[directory].pop(name)
         if not self._directories[directory]:
             del self._directories[directory]
-        self._name(target, new, found)
+        self.name(target, new, found)
 
     def left(self) -> Iterator[tuple[str, Scratch]]:
-        """Return what lies here and nobody has open, with its path."""
+        """Return what lies here, with its path."""
         for directory, names in self._directories.items():
             for name, found in names.items():
-                if found.idle:
-                    yield f"{directory}/{name}", found
+                yield f"{directory}/{name}", found
 
     def lines(self, agent: AgentId) -> str:
         """Return a line for `.tcfs/errors` on each that an agent seems to have forgotten."""
@@ -183,7 +209,7 @@ class Room:
             f"{path.encode('unicode_escape').decode()} lies in the memory of this mount only; "
             "rename it to keep it, rm it if not\n"
             for path, found in self.left()
-            if found.agent == agent and found.modified < before
+            if found.agent == agent and found.idle and found.modified < before
         )
 
     def log_what_is_lost(self) -> None:
@@ -203,9 +229,3 @@ class Room:
     def give(self, size: int) -> None:
         """Give room back."""
         self._used -= size
-
-    def _name(self, directory: str, name: str, scratch: Scratch) -> None:
-        names = self._directories.setdefault(directory, {})
-        if name in names:
-            names[name].unnamed()
-        names[name] = scratch

@@ -240,10 +240,10 @@ class TranscriptHandle(Handle):
     async def read(self, offset: int, size: int) -> bytes:
         """Return a range; what follows it in its part is kept if this is read through."""
         # Past what was the end there may be more by now; from the start on, another generation.
-        if offset >= self._transcript.size:
-            await self._follow(WALK)
-        elif offset == 0:
-            await self._follow(SURE)
+        if offset == 0:
+            await self._follow(WALK if not self._transcript.size else SURE)
+        elif offset >= self._transcript.size and not await self._grew(offset):
+            return b""
         begin = offset - self._at
         data = self._ahead[begin : begin + size] if begin >= 0 else b""
         left = min(offset + size, self._transcript.size) - offset - len(data)
@@ -252,8 +252,22 @@ class TranscriptHandle(Handle):
         self._next = offset + len(data)
         return data
 
+    async def _grew(self, offset: int) -> bool:
+        """Take note of what came after the end; false where the source begins anew before it."""
+        before = self._transcript
+        now = await self._sessions.transcript(self._session, max_age=WALK)
+        if None in (before.generation, now.generation) or before.generation == now.generation:
+            self._use(now)
+            return True
+        # Other bytes: what was read is no part of it. Who sees a shorter file begins anew too.
+        if now.size > offset:
+            raise self._stale()
+        return False
+
     async def _follow(self, max_age: float) -> None:
-        transcript = await self._sessions.transcript(self._session, max_age=max_age)
+        self._use(await self._sessions.transcript(self._session, max_age=max_age))
+
+    def _use(self, transcript: Transcript) -> None:
         if transcript is not self._transcript:
             self._transcript, self._ahead = transcript, b""
 

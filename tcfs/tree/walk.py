@@ -14,6 +14,8 @@ from tcfs.tree._base import Caller, Directory, File, Handle, Link, Node, OpenMod
 from tcfs.tree._claim import ClaimFile
 from tcfs.tree._scratched import ScratchFile
 from tcfs.tree.artifacts import PlainDirectory
+from tcfs.tree.locks import LockDirectory, LockFile
+from tcfs.wire.ids import mailbox
 
 LINKS: Final = 40  # symbolic links on the way: what Linux follows
 
@@ -41,10 +43,11 @@ class Walk:
 
     async def find_itself(self, path: str) -> Node:
         """Return what is at `path`; a symbolic link itself, if that is there."""
-        if not _names(path) or path.endswith("/"):
+        names = _names(path)
+        if not names or names[-1] == ".." or path.endswith("/"):
             return await self.find(path)
-        directory, name = await self._above(path)
-        return await self.find("") if name is None else await directory.lookup(name, self._caller)
+        directory = _directory(await self.find("/".join(names[:-1])))
+        return await directory.lookup(names[-1], self._caller)
 
     async def entries(self, directory: Directory) -> Sequence[tuple[str, Node]]:
         """Return what a listing of `directory` shows."""
@@ -75,9 +78,10 @@ class Walk:
         except (Missing, NotFound):
             if _parts(directory) == ["messages"]:
                 # Made in a mount, a mailbox is there as long as the mount is.
+                box = mailbox(name)
                 raise Missing(
-                    f"there is no agent {name}, and no mount that would keep a mailbox for it; "
-                    f"tcfs init --agent {name} registers it"
+                    f"there is no agent {box}, and no mount that would keep a mailbox for it; "
+                    f"tcfs init --agent {box} registers it"
                 ) from None
             return await directory.mkdir(name, self._caller)
         await self._refuse_claim(node)
@@ -164,6 +168,8 @@ class Walk:
         # The kernel answers File exists by itself; here it can be said who has it.
         if isinstance(node, ClaimFile):
             await node.open(REPLACE, self._caller)
+        if isinstance(node, LockDirectory | LockFile):
+            raise await node.refusal()
 
     async def _above(self, path: str) -> tuple[Directory, str | None]:
         """Return the directory that holds the last name of `path`, and that name; None: `/`."""

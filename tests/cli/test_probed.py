@@ -57,6 +57,39 @@ async def test_second_winner_that_comes_late_stops_claims(tmp_path: Path) -> Non
     assert again.capabilities.claims == "refused", "the next mount knows"
 
 
+async def test_refused_write_that_is_done_later_stops_claims(tmp_path: Path) -> None:
+    store = MemoryStore()
+    answered = trio.Event()
+
+    async def late() -> None:
+        await answered.wait()
+        (key,) = [it for it in store.stored() if it.endswith("/race-2")]
+        store.place(key, b"of who is told now that it lost")
+
+    store.before("PUT", "*/race-2", late)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+        assert limited.capabilities.claims == "atomic"
+        answered.set()
+    with pytest.raises(Unsupported, match="the service writes what it refuses"):
+        await limited.put("late", b"", if_absent=True)
+
+
+async def test_what_was_found_before_is_not_believed_once_it_is_in_doubt(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with trio.open_nursery() as background:
+        await probed(store, trust(tmp_path), background)
+    store.fail("*/race-?", Fault.ANSWER_LOST, times=40)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path, anew=True), background)
+    assert limited.capabilities.claims == "refused"
+    before = len(store.requests)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+    assert len(store.requests) > before, "it was tried out again"
+    assert limited.capabilities.claims == "atomic"
+
+
 async def test_who_may_not_write_is_refused_as_the_store_refuses(tmp_path: Path) -> None:
     store = MemoryStore()
     store.fail(f"{PREFIX}*", Fault.DENIED)

@@ -6,19 +6,21 @@ from typing import final
 
 import pytest
 
-from tests.doors.conftest import Denial
+from tests.doors.hands import Denial
 
 
 @final
 class denied:
     """Expect a refusal: by its errno through a mount, and through both by what is said of it.
 
-    What the kernel answers by itself has no text of ours: `says` is left out then.
+    What the kernel answers by itself has no text of ours, and what is missing has no line: `says`
+    is left out then, and `command` is what a command says all the same.
     """
 
-    def __init__(self, code: int, says: str = "") -> None:
+    def __init__(self, code: int, says: str = "", *, command: str = "") -> None:
         self._code = code
         self._says = says
+        self._command = command
 
     def __enter__(self) -> None:
         return None
@@ -35,5 +37,6 @@ class denied:
         else:
             assert error.told.startswith("tcfs: "), error
             assert error.told.count("\n") == 1, error
+            assert self._command in error.explained, error
         assert self._says in error.explained, error
         return True

@@ -1,7 +1,7 @@
 """Random operations on a file system and on a local directory, which must then hold the same.
 
 By hand: `python tests/mount/exerciser.py DIRECTORY --operations 200000 --seed 7`, with a directory
-of a mount. What it does is decided by the seed alone.
+of a mount; `make exercise` makes the mounts too. What it does is decided by the seed alone.
 """
 
 import argparse
@@ -49,8 +49,16 @@ class Exerciser:
     def run(self, operations: int) -> None:
         """Do that many operations, then compare everything."""
         for _ in range(operations):
-            self._random.choice(self._acts)()
-            self.done += 1
+            self.act()
+        self.end()
+
+    def act(self) -> None:
+        """Do one operation."""
+        self._random.choice(self._acts)()
+        self.done += 1
+
+    def end(self) -> None:
+        """Close what is open, and compare everything."""
         while self._open:
             self._close(0)
         for name in NAMES:

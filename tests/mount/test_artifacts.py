@@ -110,6 +110,100 @@ def test_sixteen_writers_on_two_mounts_lose_no_line(mount: Mount, other: Mount) 
         assert numbers == sorted(numbers)
 
 
+def test_adding_beside_an_open_writer_loses_no_line(mount: Mount, other: Mount) -> None:
+    """What is added while others here have the file open comes after what others stored."""
+    mount.out(f"echo one > {SHARED}/f")
+    idle = os.open(mount.path / SHARED / "f", os.O_RDWR)
+    for at, line in ((other, "b1"), (mount, "a1"), (other, "b2"), (mount, "a2")):
+        at.out(f"echo {line} >> {SHARED}/f")
+    os.close(idle)
+    assert other.out(f"cat {SHARED}/f") == "one\nb1\na1\nb2\na2\n"
+
+
+@pytest.mark.parametrize("create", [0, os.O_CREAT])
+def test_a_descriptor_for_reading_and_adding_adds_at_the_end(
+    mount: Mount, other: Mount, create: int
+) -> None:
+    """So does what is written with `O_APPEND` by who may also read it."""
+    path = mount.path / SHARED / "f"
+    if not create:
+        path.write_bytes(b"one\n")
+    log = os.open(path, os.O_RDWR | os.O_APPEND | create, 0o644)
+    os.write(log, b"two\n")
+    (other.path / SHARED / "f").write_bytes(b"a line that is longer than what was there\n")
+    os.fsync(log)
+    path.stat()
+    other.out(f"echo and one more, in the second that a size may be old >> {SHARED}/f")
+    second = os.open(path, os.O_RDWR | os.O_APPEND)
+    os.write(second, b"three\n")
+    os.write(log, b"four\n")
+    os.close(second)
+    os.close(log)
+    lines = (other.path / SHARED / "f").read_bytes().splitlines()
+    assert lines == [
+        b"a line that is longer than what was there",
+        b"two",
+        b"and one more, in the second that a size may be old",
+        b"three",
+        b"four",
+    ]
+
+
+def test_of_two_mounts_that_write_a_file_the_last_to_store_wins(mount: Mount, other: Mount) -> None:
+    """Whatever else is written replaces the file: of two mounts, the last to store wins."""
+    mount.out(f"echo one > {SHARED}/f")
+    here, there = [(it.path / SHARED / "f").open("r+b", buffering=0) for it in (mount, other)]
+    here.write(b"HERE")
+    there.seek(2)
+    there.write(b"THERE")
+    here.close()
+    there.close()
+    for each in (mount, other):
+        assert each.out(f"cat {SHARED}/f") == "onTHERE"
+
+
+def test_what_is_gathered_by_one_leaves_no_hole_in_what_another_adds(
+    mount: Mount, other: Mount
+) -> None:
+    path = mount.path / SHARED / "f"
+    path.write_bytes(b"one\n")
+    adding = os.open(path, os.O_WRONLY | os.O_APPEND)
+    os.write(adding, b"gathered\n")
+    with path.open("ab+") as file:
+        file.write(b"plus\n")
+    os.close(adding)
+    assert (other.path / SHARED / "f").read_bytes() == b"one\nplus\ngathered\n"
+
+
+def test_pages_of_a_mapping_stay_where_they_are_in_a_file_that_is_added_to(
+    mount: Mount, other: Mount
+) -> None:
+    path = mount.path / SHARED / "f"
+    path.write_bytes(bytes(10_000))
+    with path.open("ab+") as file:
+        memory = mmap.mmap(file.fileno(), 0)
+        memory[5_000:5_005] = b"pages"
+        memory.flush()
+        file.write(b"end")
+        memory.close()
+    expected = bytes(5_000) + b"pages" + bytes(4_995) + b"end"
+    until(lambda: (other.path / SHARED / "f").read_bytes() == expected, "what was mapped and added")
+
+
+def test_a_file_moved_onto_itself_by_another_agents_path_stays(mount: Mount) -> None:
+    mount.out(f"echo v > {SHARED}/f; mv {SHARED}/f as/x/{SHARED}/f")
+    assert mount.out(f"cat {SHARED}/f") == "v\n"
+
+
+def test_what_is_added_follows_a_file_that_is_moved_or_removed(mount: Mount, other: Mount) -> None:
+    mount.out(
+        f"cd {SHARED}; echo a > f; exec 7>> f; echo b >&7; mv f g; echo c >&7; exec 7>&-;"
+        f"exec 7>> h; echo d >&7; mv h i; exec 7>&-; echo e > j; exec 7>> j; echo f >&7; rm j;"
+        f"exec 7>&-"
+    )
+    assert other.out(f"cd {SHARED}; ls; cat g i") == "g\ni\na\nb\nc\nd\n"
+
+
 def test_adding_to_a_large_file_fails_where_another_wrote_it_meanwhile(
     mount: Mount, other: Mount
 ) -> None:
@@ -262,3 +356,13 @@ def test_the_exerciser_runs_as_a_command(mount: Mount) -> None:
         [*command, "--operations", "100", "--seed", "3"], capture_output=True, text=True, check=True
     )
     assert done.stdout == "seed 3\n100 operations, all the same\n"
+
+
+def test_a_stored_file_has_the_store_s_time_while_it_is_open(mount: Mount, other: Mount) -> None:
+    """vim asks between `fsync` and `close`; another time, at its next save, is a change to it."""
+    path = mount.path / "artifacts/shared/f"
+    with path.open("wb", buffering=0) as file:
+        file.write(b"v")
+        os.fsync(file.fileno())
+        shown = path.stat().st_mtime_ns
+    assert shown == (other.path / "artifacts/shared/f").stat().st_mtime_ns

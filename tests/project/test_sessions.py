@@ -1,14 +1,15 @@
 """Which parts make a transcript, and what it costs to know."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tcfs.project import sessions as sessions_module
 from tcfs.project.errors import Missing
 from tcfs.project.sessions import Gone, Session, Sessions, Totals, Transcript
-from tcfs.stores import Denied, Entry, ETag
+from tcfs.stores import Denied, Entry, ETag, Object
 from tcfs.wire import keys
 from tests.memory_store import MemoryStore
 from tests.project.mirrored import AT, HERE, mirror, named, part_key, write_meta
@@ -311,3 +312,26 @@ def test_ends_of_parts() -> None:
     assert [transcript.end_of_part(it) for it in range(8)] == [4, 4, 4, 4, 6, 6, 6, 6]
     assert Transcript([], modified=7).modified == 7
     assert Transcript([]).size == 0
+
+
+async def test_totals_hold_some_metas_at_once_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    for number in range(5):
+        mirror(store, "x\n", session=Session("codex", f"s{number}"), total_uploaded_bytes=2)
+    store.place(part_key(0, session=Session("codex", "bare")), b"four")
+    monkeypatch.setattr(sessions_module, "MEASURED", 2)
+    held: list[int] = []
+    async with mounted(store, tmp_path) as project:
+        ask = project.documents.read_many
+
+        async def counted(entries: Iterable[Entry]) -> dict[str, Object]:
+            found = await ask(entries)
+            held.append(len(found))
+            return found
+
+        monkeypatch.setattr(project.documents, "read_many", counted)
+        assert await project.sessions.totals() == Totals(6, 14, AT)
+    assert sum(held) == 5
+    assert max(held) <= 2

@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ import trio
 from tcfs.stores import (
     AlreadyExists,
     Denied,
+    ETag,
     OutcomeUnknown,
     PreconditionFailed,
     ReadOnly,
@@ -19,6 +21,7 @@ from tcfs.stores import (
     Unavailable,
     Unsupported,
 )
+from tcfs.stores.deadline import within
 from tcfs.stores.limited import BestEffort, Limited, Refused
 from tcfs.stores.probe import PREFIX, ROUNDS, WRITERS, Findings, probe
 from tcfs.stores.s3 import S3Store
@@ -160,6 +163,110 @@ async def test_answers_that_are_all_lost_prove_nothing() -> None:
     found = await probe(store)
     assert not found.create.held
     assert not found.sure
+
+
+async def test_refused_write_that_is_done_later_is_caught(autojump_clock: object) -> None:
+    """What is there when all were answered is what the winner wrote, or the store decides none."""
+    store = MemoryStore()
+    answered = trio.Event()
+
+    async def late() -> None:
+        await answered.wait()
+        (key,) = [it for it in store.stored() if it.endswith("/race-2")]
+        store.place(key, b"of who is told now that it lost")
+
+    store.before("PUT", "*/race-2", late)
+    early: list[Findings] = []
+
+    def note(found: Findings) -> None:
+        early.append(found)
+        answered.set()
+
+    found = await probe(store, note)
+    assert early[0].create.held
+    assert not found.create.held
+    assert "of another something else is there" in found.create.text
+    assert found.sure, "so the next mount knows"
+
+
+async def test_last_look_without_an_answer_leaves_it_unsure(autojump_clock: object) -> None:
+    store = MemoryStore()
+
+    async def away() -> None:
+        raise Unavailable("away")
+
+    found = await probe(store, lambda _: store.before("GET", "*/race-4", away))
+    assert found.create.held
+    assert not found.sure
+
+
+async def test_service_that_replaces_what_is_gone_is_caught() -> None:
+    """A claim that was given back would come back with its former holder's next renewal."""
+    store = MemoryStore()
+    put = store.put
+
+    async def careless(
+        key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+    ) -> ETag:
+        if store.body(key) is None:
+            if_match = None
+        return await put(key, body, if_absent=if_absent, if_match=if_match)
+
+    store.put = careless  # type: ignore[method-assign]  # the service's mistake
+    found = await probe(store)
+    assert (found.create.held, found.replace.held) == (True, False)
+    assert found.replace.text == "what is gone was replaced: the service ignores If-Match then"
+    assert found.capabilities().claims == "refused"
+    assert store.stored() == []
+
+
+async def test_who_may_not_delete_claims_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    store.fail("*", Fault.DENIED, verb="DELETE", times=1000)
+    found = await probe(store)
+    assert found.capabilities().claims == "atomic"
+    assert not found.delete.held
+    assert "these credentials may not delete" in found.delete.text
+    assert found.sure, "kept: each probe leaves what it wrote"
+    assert all(it.startswith(PREFIX) for it in store.stored())
+    assert "what the probe wrote below" in caplog.text
+
+
+async def test_what_credentials_may_not_is_not_what_the_service_cannot() -> None:
+    for pattern in ("*/race-?", "*/replace"):
+        store = MemoryStore()
+        put = store.put
+
+        async def refusing(
+            key: str,
+            body: bytes,
+            *,
+            if_absent: bool = False,
+            if_match: ETag | None = None,
+            put: Callable[..., Awaitable[ETag]] = put,
+            pattern: str = pattern,
+        ) -> ETag:
+            if fnmatchcase(key, pattern) and (if_absent or if_match):
+                raise Denied("403 AccessDenied")
+            return await put(key, body, if_absent=if_absent, if_match=if_match)
+
+        store.put = refusing  # type: ignore[method-assign]  # a policy
+        found = await probe(store)
+        assert found.capabilities().claims == "refused"
+        assert not found.sure, "other credentials may"
+        assert store.stored() == []
+
+
+async def test_probe_that_runs_out_of_time_cleans_up(autojump_clock: object) -> None:
+    store = MemoryStore()
+
+    async def slow() -> None:
+        await trio.sleep(2)
+
+    store.after("PUT", "*/order/c", slow)
+    with within(1), pytest.raises(Unavailable):
+        await probe(store)
+    assert store.stored() == []
 
 
 async def test_what_a_killed_probe_left_is_swept_after_an_hour(autojump_clock: object) -> None:

@@ -30,7 +30,7 @@ def test_every_error_of_the_store_and_the_project_has_an_errno(kind: type[Except
 
 
 def test_there_are_as_many_errors_as_the_trees_show() -> None:
-    assert len(RAISED) == 12 + 13
+    assert len(RAISED) == 12 + 14
 
 
 def test_unknown_is_not_merely_unavailable() -> None:

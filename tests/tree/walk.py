@@ -1,4 +1,8 @@
-"""A tree without a kernel: paths are walked, files opened, written and let go of, as it would."""
+"""A tree without a kernel: paths are walked, files opened, written and let go of, as it would.
+
+For what no door shows: faults, requests, clocks, and what comes between two calls of the kernel.
+What a user can see is tested through both doors, in tests/doors.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -99,9 +103,6 @@ class Tree:
     async def append(self, path: str, *texts: str | bytes, by: str = "a") -> None:
         await self.write(path, *texts, by=by, mode=APPEND)
 
-    async def touch(self, path: str, by: str = "a") -> None:
-        await self.write(path, by=by, mode=TOUCH)
-
     async def rm(self, path: str, by: str = "a") -> None:
         parent, _, name = path.rpartition("/")
         await self.node(path, caller(by))
@@ -111,18 +112,11 @@ class Tree:
         parent, _, name = path.rpartition("/")
         await (await self.directory(parent)).rmdir(name, caller(by))
 
-    async def mkdir(self, path: str, by: str = "a") -> None:
-        parent, _, name = path.rpartition("/")
-        await (await self.directory(parent)).mkdir(name, caller(by))
-
     async def mv(self, path: str, to: str, by: str = "a", *, exclusive: bool = False) -> None:
         parent, _, name = path.rpartition("/")
         target, _, new = to.rpartition("/")
         source, destination = await self.directory(parent), await self.directory(target)
         await source.rename(name, destination, new, caller(by), exclusive=exclusive)
-
-    async def size(self, path: str) -> int:
-        return (await (await self.node(path)).attributes()).size
 
 
 @asynccontextmanager

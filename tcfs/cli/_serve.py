@@ -1,0 +1,126 @@
+"""What `tcfs mount` does in the background: the one module of the command line for the kernel."""
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import trio
+
+import tcfs
+from tcfs import board
+from tcfs.cli._failure import Failure
+from tcfs.cli._fstab import Wish
+from tcfs.cli._places import state_home
+from tcfs.cli._probe_cache import path_of
+from tcfs.cli._probed import Trust, probed, reach
+from tcfs.cli._stores import store_of
+from tcfs.cli.config import Settings
+from tcfs.fuse import CannotMount, Identity, Options
+from tcfs.fuse import serve as serve_mount
+from tcfs.fuse.mountpoints import check_fuse
+from tcfs.project import Project
+from tcfs.stores import Denied, ReadOnly, Store
+from tcfs.stores.deadline import within
+from tcfs.stores.s3 import S3Store
+from tcfs.tree import Caller, MountInfo, Refusals, root
+
+log: Final = logging.getLogger(__name__)
+
+Ready = Callable[[str | None], None]
+"""Called when a mount answers, with a line on what it will refuse, or None."""
+
+
+def serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> None:
+    """Mount, call `ready` once it answers, and return when it is unmounted."""
+    trio.run(_serve, settings, path, wish, ready)
+
+
+async def _serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> None:
+    caller = Caller(settings.agent, settings.agent_how)
+    identity = Identity(caller, shared=wish.allow_other)
+    refusals = Refusals()
+    options = Options(
+        mountpoint=str(path),
+        limit=wish.deadline,
+        allow_other=wish.allow_other,
+        read_only=wish.read_only,
+        fsname=settings.store.url,
+    )
+    info = MountInfo(
+        mountpoint=str(path),
+        version=tcfs.__version__,
+        config="".join(f"{line}\n" for line in settings.describe()),
+        explain=identity.explain,
+    )
+    with _told():
+        check_fuse()  # before the store hears of an agent that is not coming
+    async with trio.open_nursery() as background:
+        store = store_of(settings.store, wish.deadline)
+        known = await _known(store, wish, background)
+        opened = Project.open(
+            known,
+            agent=settings.agent,
+            host=socket.gethostname(),
+            state=state_home(os.environ),
+            lease=wish.lease,
+            deadline=wish.deadline,
+            carry_on=not wish.read_only,
+        )
+        async with opened as project:
+            project.upkeep.lost = lambda agent, key, why: refusals.record(
+                agent, f"/{key.removesuffix('.json')}", errno.ENOENT, f"no longer yours: {why}"
+            )
+            if isinstance(store, S3Store):
+                # Costs 0.3 s of imports, which the first conditional delete would pay for.
+                project.later(store.prepare)
+            if not wish.read_only:
+                await _present(project, wish.deadline)
+            tree = root(project, info, refusals)
+            with _told():
+                await serve_mount(
+                    tree,
+                    options,
+                    identity=identity,
+                    refusals=refusals,
+                    metrics=project.metrics,
+                    ready=lambda: ready(board.warning(known.capabilities)),
+                )
+            tree.end()
+        # Not before: the project signs its agents off when it closes.
+        background.cancel_scope.cancel()
+
+
+async def _known(store: Store, wish: Wish, background: trio.Nursery) -> Store:
+    """Return the store as it may be used; raises what `reach` does."""
+    if not isinstance(store, S3Store):
+        return store
+    await reach(store)
+    trust = Trust(
+        path_of(store.service, os.environ),
+        anew=wish.probe,
+        silent=wish.read_only,
+        best_effort=wish.best_effort,
+    )
+    return await probed(store, trust, background)
+
+
+async def _present(project: Project, deadline: float) -> None:
+    try:
+        with within(deadline):
+            await project.present()
+    except (Denied, ReadOnly) as error:
+        # It can be read, and every write will be told the same.
+        log.warning("agent %s is not registered: %s", project.agent, error)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except CannotMount as error:
+        raise Failure(str(error)) from error
