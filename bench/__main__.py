@@ -1,6 +1,7 @@
 """Measures each row on one real S3 server, ours and the bare call in turn; prints the ratios.
 
-Every figure is a ratio of medians of one run, never an absolute time: machines are noisy.
+Every figure is a ratio of medians of one run, never an absolute time: machines are noisy. Only what
+waits for a tick of the watcher is told in milliseconds: nothing bare does the same.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from bench import waking
 from bench.rows import ROWS, Bench, Row
 from tests.mounts import Mount, credentials
 from tests.servers import SeaweedFS
@@ -63,8 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("words", nargs="*", help="only rows whose names contain one of these")
     words = parser.parse_args(arguments).words
+
+    def wanted(name: str) -> bool:
+        return not words or any(word in name for word in words)
+
     home = Path(tempfile.mkdtemp(prefix="tcfs-bench-"))
     figures = []
+    wake_ups: Sequence[waking.Waking] = []
+    requests: Sequence[waking.Asked] = []
     try:
         with SeaweedFS() as server:
             account = server.account
@@ -78,10 +86,20 @@ def main(arguments: Sequence[str]) -> int:
                 bench = Bench(mount.path, account, "bench")
                 print(f"{'':<34}{'ours ms':>9}{'bare ms':>9}{'ratio':>7}  target  against")
                 for row in ROWS:
-                    if not words or any(word in row.name for word in words):
+                    if wanted(row.name):
                         figure = measure(row, bench)
                         figures.append(figure)
                         print(_line(figure), flush=True)
+
+            def make(name: str) -> Mount:
+                store = f"s3://{account.bucket}/waking"
+                options = ("--endpoint", account.endpoint)
+                return Mount(home, store, name, *options, environment=credentials(account))
+
+            if wanted("wake a waiter"):
+                wake_ups = waking.wake_ups(make)
+            if wanted("requests"):
+                requests = waking.requests(make)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     RESULTS.mkdir(exist_ok=True)
@@ -90,6 +108,8 @@ def main(arguments: Sequence[str]) -> int:
         "python": platform.python_version(),
         "kernel": platform.release(),
         "figures": [asdict(it) for it in figures],
+        "wake_ups": [asdict(it) for it in wake_ups],
+        "requests": [asdict(it) for it in requests],
     }
     (RESULTS / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
     return 0

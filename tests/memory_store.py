@@ -17,6 +17,7 @@ from tcfs.stores import (
     AlreadyExists,
     Capabilities,
     Conflict,
+    Dated,
     Denied,
     Entry,
     ETag,
@@ -24,6 +25,7 @@ from tcfs.stores import (
     NotFound,
     NotModified,
     Object,
+    Offset,
     OutcomeUnknown,
     PreconditionFailed,
     StoreError,
@@ -55,6 +57,11 @@ class Fault(Enum):
     BROKEN = auto()  # no answer, and it is never applied
 
 
+def monotonic() -> int:
+    """Return trio's time in nanoseconds: what CLOCK_BOOTTIME is to a test that does not wait."""
+    return int(trio.current_time() * 1_000_000_000)
+
+
 @final
 @dataclass(slots=True)
 class _Script:
@@ -82,8 +89,11 @@ class _Bucket:
     objects: dict[str, Object] = field(default_factory=dict)
     delayed: list[Callable[[], None]] = field(default_factory=list)
     writes: int = 0
+    offset: Offset | None = None  # what it tells of its clock, which is trio's then
 
     def now(self) -> int:
+        if self.offset is not None:
+            return monotonic() + (self.offset.low + self.offset.high) // 2
         self.writes += 1
         return (EPOCH + self.writes) * 1_000_000_000
 
@@ -144,6 +154,11 @@ class MemoryStore:
         """How many scripted faults have not happened."""
         return sum(script.times for script in self._scripts)
 
+    def tell_time(self, *, doubt: float = 0.5) -> None:
+        """From now on tell a clock that goes as trio's does; within `doubt` seconds."""
+        middle, around = EPOCH * 1_000_000_000, int(doubt * 1_000_000_000)
+        self._bucket.offset = Offset(middle - around, middle + around)
+
     # what a test looks at, or another tool writes
 
     def stored(self) -> list[str]:
@@ -193,6 +208,13 @@ class MemoryStore:
         async with self._request("PUT", key):
             self._write("PUT", key, lambda: self._put(key, body, if_absent, if_match))
             return _etag(body)
+
+    async def put_dated(self, key: str, body: bytes, *, if_match: ETag | None = None) -> Dated:
+        return Dated(await self.put(key, body, if_match=if_match), self._bucket.offset)
+
+    async def clock(self) -> Offset | None:
+        async with self._request("HEAD", ""):
+            return self._bucket.offset
 
     async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
         if if_match is not None and not self.capabilities.delete:

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
 import trio
 from pyfuse3 import FUSEError
 
+from tcfs.project import Served
 from tcfs.stores.deadline import within
 from tcfs.tree.errnos import errno_of
 from tcfs.wire.ids import AgentId
@@ -29,6 +30,7 @@ class Guarded(Protocol):
     """What the decorator needs of the requests' room."""
 
     limit: float
+    served: Served
 
     def unhurried(self, fh: int) -> bool:
         """Tell whether requests on this open file may take as long as they take."""
@@ -56,16 +58,22 @@ def guarded(
     """
 
     def decorate(request: Request[S, P, R]) -> Request[S, P, R]:
+        name = request.__name__.lstrip("_")
+        well = (name, 0)
+
         @functools.wraps(request)
         async def run(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 if on_handle and self.unhurried(args[0]):  # type: ignore[arg-type]  # P is open
-                    return await request(self, *args, **kwargs)
-                return await _in_time(self.limit, request(self, *args, **kwargs))
-            except FUSEError:
+                    answer = await request(self, *args, **kwargs)
+                else:
+                    answer = await _in_time(self.limit, request(self, *args, **kwargs))
+            except FUSEError as error:
+                self.served[name, error.errno] += 1
                 raise
             except Exception as error:
                 code, text = meaning(error, request.__name__)
+                self.served[name, code] += 1
                 if code not in silent:
                     self.refused(where(self, *args), code, text)
                 raise FUSEError(code) from None
@@ -79,6 +87,8 @@ def guarded(
                 if rest is None:
                     raise FUSEError(errno.EIO) from None
                 raise rest from None
+            self.served[well] += 1
+            return answer
 
         return cast("Request[S, P, R]", run)  # functools.wraps forgets that `self` is positional
 

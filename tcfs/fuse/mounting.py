@@ -14,6 +14,7 @@ from tcfs.fuse import stacks
 from tcfs.fuse.identity import Identity
 from tcfs.fuse.mountpoints import SUBTYPE, CannotMount, check_fuse, clear_stale, detach, resolved
 from tcfs.fuse.operations import Operations
+from tcfs.project import Metrics
 from tcfs.stores import deadline
 from tcfs.tree._base import Directory
 from tcfs.tree.refusals import Refusals
@@ -53,6 +54,7 @@ async def serve(
     *,
     identity: Identity,
     refusals: Refusals,
+    metrics: Metrics,
     ready: Callable[[], None],
 ) -> None:
     """Mount `root` and answer until it is unmounted, or told to end by a signal or a cancel.
@@ -67,7 +69,12 @@ async def serve(
     mountpoint = await resolved(options.mountpoint)
     await clear_stale(mountpoint)
     operations = Operations(
-        root, mountpoint, identity=identity, refusals=refusals, limit=options.limit
+        root,
+        mountpoint,
+        identity=identity,
+        refusals=refusals,
+        metrics=metrics,
+        limit=options.limit,
     )
     try:
         pyfuse3.init(operations, mountpoint, _fuse_options(options))
@@ -79,6 +86,7 @@ async def serve(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(operations.interrupts.run)
+            nursery.start_soon(operations.polls.run)
             nursery.start_soon(_announce, operations.answering, ready)
             if options.signals:
                 await nursery.start(_obey_signals, mount)
@@ -116,6 +124,7 @@ class _Mount:
         operations = self._operations
         operations.ends = self._answers.deadline = trio.current_time() + ENDING
         operations.interrupts.end()
+        operations.polls.end()
         with trio.CancelScope(deadline=operations.ends):
             # First, so that nothing new is opened; what is open goes on being served.
             try:

@@ -39,7 +39,13 @@ class Documents:
         self._slack = slack
         self._limit = limit
         self._size = 0
+        self.hits = self.unchanged = self.fetched = 0  # reads: by the cache alone, or asked
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
+
+    @property
+    def size(self) -> int:
+        """What all of it takes, in bytes."""
+        return self._size
 
     async def read(self, key: str, *, max_age: float = 0.0) -> Object | None:
         """Return the object at `key`, or None if there is none.
@@ -49,6 +55,7 @@ class Documents:
         seen = self._seen.get(key)
         asked = trio.current_time()
         if seen is not None and max_age and asked - seen.asked <= max(max_age, self._slack):
+            self.hits += 1
             return seen.object
         known = seen.object if seen else None
         try:
@@ -60,7 +67,10 @@ class Documents:
             log.warning("%s", error)
             answer = Object(NO_DOCUMENT, ETag(""), 0)
         if isinstance(answer, NotModified):
+            self.unchanged += 1
             answer = known
+        else:
+            self.fetched += 1
         self._remember(key, answer, asked)
         return answer
 
@@ -69,6 +79,7 @@ class Documents:
         seen = self._seen.get(entry.key)
         if seen is not None and seen.object is not None and seen.object.etag == entry.etag:
             self._seen.move_to_end(entry.key)
+            self.hits += 1
             return seen.object
         return await self.read(entry.key)
 

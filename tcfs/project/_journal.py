@@ -1,8 +1,9 @@
-"""What this mount may have made in the bucket without having told anybody (protocol.md).
+"""What of a mount must survive its crash: what it may have made, and what it holds (protocol.md).
 
 A claim is entered before it is sent and struck out before its caller is told it won. What stays
-is given back: by this mount while it lives, by the next one on this host after a crash. An entry
-outlives the process, not the host: it is not synced, since a host that lost power tells nobody.
+is given back: by this mount while it lives, by the next one on this host after a crash. What is
+held is written down as well, and the next mount of the same agent carries on. Both outlive the
+process, not the host: nothing is synced, since a host that lost power tells nobody.
 """
 
 import fcntl
@@ -10,28 +11,42 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, final
+from typing import Any, Final, Self, final
 
 import orjson
 
 from tcfs.project.errors import Refused
-from tcfs.wire.ids import AgentId, StepId
+from tcfs.wire.ids import AgentId
 
+HELD: Final = "held"  # the directory of what is held
+FORGOTTEN: Final = 30 * 86400  # seconds after which nobody comes back for what was held
 PATIENCE: Final = 600  # seconds after the last attempt, for a request that arrives late
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A write of a claim, by the nonce it carries."""
+    """A write of a claim or a lock, by the nonce it carries; `key` is where."""
 
     nonce: str
-    step: StepId
+    key: str
     agent: AgentId
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A claim or a lock that an agent holds through a mount; `bound` to an open file, or not."""
+
+    key: str
+    agent: AgentId
+    id: str
+    seconds: int  # of its lease; 0: it has none
+    bound: bool = False
 
 
 @final
@@ -46,10 +61,13 @@ class _Doubt:
 class Journal:
     """One mount's entries, each a small file in a directory that this process has locked."""
 
-    def __init__(self, root: Path, mount: str) -> None:
-        """Use `root`, a directory of this store and project alone, for the mount `mount`."""
+    def __init__(self, root: Path, mount: str, agent: str = "") -> None:
+        """Use `root`, a directory of this store and project alone, for a mount of `agent`."""
+        self.mount = mount
+        self._agent = agent
         self._root = root
         self._home = root / mount
+        self._held = self._home / HELD
         for directory in (*reversed(root.parents), root):
             # `parents=True` would make them as open as the umask says.
             directory.mkdir(mode=0o700, exist_ok=True)
@@ -60,7 +78,7 @@ class Journal:
 
     def enter(self, entry: Entry) -> None:
         """Enter a write before it is sent."""
-        text = orjson.dumps({"step": entry.step, "agent": entry.agent})
+        text = orjson.dumps({"key": entry.key, "agent": entry.agent})
         temporary = self._home / f".{entry.nonce}"
         temporary.write_bytes(text)
         temporary.rename(self._home / entry.nonce)
@@ -76,14 +94,20 @@ class Journal:
         now = time.monotonic()
         self._doubted.update((entry.nonce, _Doubt(entry, now, now)) for entry in entries)
 
-    def due(self) -> list[Entry]:
-        """Return the writes that it is time to look for, and undo; ever less often.
+    def has(self, nonce: str | None) -> bool:
+        """Tell whether a write is to be undone."""
+        return nonce in self._doubted
+
+    def due(self, prefix: str = "") -> list[Entry]:
+        """Return the writes below `prefix` that it is time to look for, and undo; ever less often.
 
         Those that may no longer arrive are struck out.
         """
         now = time.monotonic()
         due = []
         for doubt in list(self._doubted.values()):
+            if not doubt.entry.key.startswith(prefix):
+                continue
             if now - doubt.since > PATIENCE:
                 self.strike(doubt.entry.nonce)
             elif now >= doubt.next:
@@ -91,8 +115,22 @@ class Journal:
                 due.append(doubt.entry)
         return due
 
-    def inherit(self) -> None:
-        """Take over what mounts of this host left that are no more."""
+    def keep(self, holding: Holding) -> None:
+        """Write down what is held from now on."""
+        self._held.mkdir(mode=0o700, exist_ok=True)
+        text = orjson.dumps({"mount_of": self._agent, **asdict(holding)})
+        (self._held / holding.id).write_bytes(text)
+
+    def drop(self, id: str) -> None:
+        """Strike out what is held no more."""
+        (self._held / id).unlink(missing_ok=True)
+
+    def inherit(self, *, carry_on: bool = False) -> list[Holding]:
+        """Take over what mounts of this host left that are no more, to be undone.
+
+        With `carry_on` what the mounts of this agent held is taken over as well, and returned.
+        """
+        holdings: list[Holding] = []
         with _alone(self._root):
             for home in self._root.iterdir():
                 if home == self._home or not home.is_dir():
@@ -100,16 +138,36 @@ class Journal:
                 lock = _locked(home)
                 if lock is None:
                     continue  # that mount lives
-                for entry in _entries(home):
-                    self.enter(entry)
-                    self.doubt(entry)
-                shutil.rmtree(home)
-                os.close(lock)
+                try:
+                    holdings += self._take_over(home, carry_on)
+                finally:
+                    os.close(lock)
+        return holdings
+
+    def _take_over(self, home: Path, carry_on: bool) -> list[Holding]:
+        for entry in _entries(home):
+            self.enter(entry)
+            self.doubt(entry)
+            (home / entry.nonce).unlink()
+        holdings = []
+        for path in _files(home / HELD):
+            fields = _fields(path)
+            of = fields.pop("mount_of", None)
+            if carry_on and of == self._agent:
+                with suppress(TypeError):  # of another version of tcfs
+                    holdings.append(Holding(**fields))
+                    self.keep(holdings[-1])
+                path.unlink()
+            elif time.time() - path.stat().st_mtime > FORGOTTEN:
+                path.unlink()
+        if not any(_files(home / HELD)):
+            shutil.rmtree(home)
+        return holdings
 
     def close(self) -> None:
-        """Let go; what is still entered is for the next mount to undo."""
+        """Let go; what is still entered or held is for the next mount."""
         with _alone(self._root):
-            if not any(_entries(self._home)):
+            if not any(_entries(self._home)) and not any(_files(self._held)):
                 shutil.rmtree(self._home)
         if self._lock is not None:
             os.close(self._lock)
@@ -161,6 +219,11 @@ class Untold:
         self._journal.strike(*(entry.nonce for entry in self._entries))
         self._entries.clear()
 
+    def leave(self) -> None:
+        """Leave what was entered to be undone, whatever the act comes to: it may yet arrive."""
+        self._journal.doubt(*self._entries)
+        self._entries.clear()
+
     def __enter__(self) -> Self:
         """Begin."""
         return self
@@ -179,7 +242,20 @@ class Untold:
 
 
 def _entries(home: Path) -> Iterator[Entry]:
-    for path in home.iterdir():
-        if not path.name.startswith("."):
-            fields = orjson.loads(path.read_bytes())
-            yield Entry(path.name, fields["step"], fields["agent"])
+    for path in _files(home):
+        if fields := _fields(path):
+            yield Entry(path.name, fields["key"], fields["agent"])
+
+
+def _files(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    return [it for it in directory.iterdir() if it.is_file() and not it.name.startswith(".")]
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        return {}  # a crash left it half written: nothing was sent by then
+    return fields if isinstance(fields, dict) else {}

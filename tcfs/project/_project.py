@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self, final
@@ -13,24 +14,52 @@ import tcfs
 from tcfs.project._apart import start_apart
 from tcfs.project._clock import Clock
 from tcfs.project._conditional import Writer
+from tcfs.project._cursor import Cursors
 from tcfs.project._documents import Documents
 from tcfs.project._journal import Journal
+from tcfs.project._metrics import Metrics, show_project
+from tcfs.project._spool import Spool
+from tcfs.project._tenures import Tenures
+from tcfs.project._unread import Unread
+from tcfs.project._upkeep import Upkeep
+from tcfs.project._watch import Watcher
+from tcfs.project.after import Afters
 from tcfs.project.agents import Agents
 from tcfs.project.artifacts import Files
 from tcfs.project.errors import Refused
+from tcfs.project.events import Events
+from tcfs.project.locks import Locks
 from tcfs.project.mail import Mail
 from tcfs.project.memory import Memory
+from tcfs.project.outbox import Outbox
+from tcfs.project.ready import Ready
 from tcfs.project.sessions import Sessions
-from tcfs.project.steps import Context, Steps
-from tcfs.project.steps._watch import Watcher
-from tcfs.stores import Store, StoreError
+from tcfs.project.steps import LEASE, Context, Steps
+from tcfs.project.steps._watch import StepWatcher
+from tcfs.stores import ETag, Store, StoreError
 from tcfs.stores.deadline import DEFAULT, within
-from tcfs.wire.ids import AgentId, StepId, fresh
+from tcfs.stores.observed import Observed
+from tcfs.wire.ids import AgentId, Mailbox, fresh
 
 log: Final = logging.getLogger(__name__)
 HEARTBEAT: Final = 60.0  # seconds: tree.md, agents
 COMMAND: Final = 1.0  # seconds: what a command's look-up fetched serves its open as well
 FAREWELL: Final = 5.0  # seconds for signing off: an unreachable store must not hold up `umount`
+
+Send = Callable[[Mailbox, AgentId, str, str | None], Awaitable[object]]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class How:
+    """Who opens a project, where, and whether for as long as a mount lives."""
+
+    agent: AgentId
+    host: str
+    state: Path
+    lease: int
+    deadline: float
+    lasting: bool
 
 
 @final
@@ -40,58 +69,82 @@ class Project:
     def __init__(
         self,
         store: Store,
-        agent: AgentId,
-        host: str,
+        how: How,
         journal: Journal,
-        mount: str,
-        staging: Path,
+        spool: Spool,
+        clock: Clock,
         background: trio.Nursery,
         work: trio.Nursery,
-        *,
-        lasting: bool,
     ) -> None:
-        self.store = store
-        self.agent = agent
-        self.mount = mount
-        self.clock = Clock()
-        self.documents = Documents(store, slack=0.0 if lasting else COMMAND)
+        self.metrics = Metrics(tcfs.__version__)
+        self.store = store = Observed(store, self)
+        self.agent = how.agent
+        self.mount = journal.mount
+        self.clock = clock
+        self.documents = Documents(store, slack=0.0 if how.lasting else COMMAND)
         self._background = background
         self._work = work
-        self._lasting = lasting  # a mount speaks for its agents, a command was only theirs
-        self._watcher = Watcher(self.documents, background)
-        writer = Writer(store, self.documents, self.clock.now)
+        self._lasting = how.lasting  # a mount speaks for its agents, a command was only theirs
+        self.watcher = Watcher(store, background)
+        writer = Writer(store, self.documents, clock.now)
         context = Context(
             documents=self.documents,
             writer=writer,
-            clock=self.clock,
+            clock=clock,
             journal=journal,
-            host=host,
-            mount=mount,
+            host=how.host,
+            mount=journal.mount,
+            tenures=(tenures := Tenures(clock, journal)),
+            lease=how.lease,
+            deadline=how.deadline,
             conditional_delete=store.capabilities.delete,
-            changed=self._changed,
         )
-        self.steps = Steps(context, self._watcher, work)
-        self.memory = Memory(self.documents, writer, self.clock)
-        self.mail = Mail(self.documents, self.clock)
+        self.steps = Steps(context, StepWatcher(context, self.watcher, background), work)
+        self.afters = Afters(context, self.steps)
+        self.ready = Ready(context, self.steps, self.watcher, background, work)
+        self.locks = Locks(context, work)
+        self.upkeep = Upkeep(tenures, journal, self.steps, self.locks, how.deadline)
+        self.memory = Memory(self.documents, writer, clock)
+        self.mail = Mail(self.documents, clock)
+        cursors = Cursors(self.documents, writer, clock)
+        self.unread = Unread(self.mail, cursors, self.documents, self.watcher, clock)
+        self.outbox = Outbox(store, clock, spool, background)
+        # Nobody would be there to deliver what a command leaves: it says whether it is sent.
+        self.send: Send = self.outbox.send if how.lasting else self.mail.send
         self.sessions = Sessions(self.documents)
-        self.files = Files(store, staging)
+        self.files = Files(store, how.state / "staging")
         self.agents = Agents(
-            self.documents, self.clock, host=host, mount=mount, version=tcfs.__version__
+            self.documents, clock, host=how.host, mount=journal.mount, version=tcfs.__version__
+        )
+        self.events = Events(self.watcher, self.documents, clock, tenures.ran_out, background)
+        show_project(
+            self.metrics, self.documents, tenures, self.upkeep, self.outbox, self.watcher
         )
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, store: Store, *, agent: AgentId, host: str, state: Path
+        cls,
+        store: Store,
+        *,
+        agent: AgentId,
+        host: str,
+        state: Path,
+        lease: int = LEASE,
+        deadline: float = DEFAULT,
+        carry_on: bool = True,
+        clock: Clock | None = None,
     ) -> AsyncIterator[Self]:
         """Open the project for a mount of `agent`, until the block ends.
 
         What was begun is finished then, and the agents that acted are signed off. `state` is this
-        user's directory for what must survive a crash of this process. The store is closed at the
-        end.
+        user's directory for what must survive a crash of this process. `lease` is for how many
+        seconds a claim lives that is not renewed (0: for ever); not less than three of `deadline`,
+        the seconds that an operation may take. With `carry_on` it goes on holding what a mount of
+        this agent held that is no more. The store is closed at the end.
         """
-        opened = cls._opened(store, agent, host, state, lasting=True)
-        async with opened as project:
+        how = How(agent, host, state, lease, deadline, lasting=True)
+        async with cls._opened(store, how, clock or Clock(), carry_on=carry_on) as project:
             yield project
 
     @classmethod
@@ -99,44 +152,49 @@ class Project:
     async def visit(
         cls, store: Store, *, agent: AgentId, host: str, state: Path
     ) -> AsyncIterator[Self]:
-        """Open the project for one command; as `open`, but nobody is signed off at its end."""
-        opened = cls._opened(store, agent, host, state, lasting=False)
-        async with opened as project:
+        """Open the project for one command; as `open`, but nobody is signed off at its end.
+
+        Claims have no lease: nobody would be there to renew them.
+        """
+        how = How(agent, host, state, 0, DEFAULT, lasting=False)
+        async with cls._opened(store, how, Clock(), carry_on=False) as project:
             yield project
 
     @classmethod
     @asynccontextmanager
     async def _opened(
-        cls, store: Store, agent: AgentId, host: str, state: Path, *, lasting: bool
+        cls, store: Store, how: How, clock: Clock, *, carry_on: bool
     ) -> AsyncIterator[Self]:
-        mount = fresh()
-        where = state / "journal" / sha256(store.url.encode()).hexdigest()[:16]
-        journal = Journal(where, mount)
-        journal.inherit()
+        where = how.state / "journal" / sha256(store.url.encode()).hexdigest()[:16]
+        journal = Journal(where, fresh(), how.agent)
+        inherited = journal.inherit(carry_on=carry_on)
+        spool = Spool(how.state / "outbox" / where.name, journal.mount)
         try:
             async with trio.open_nursery() as background:
                 async with trio.open_nursery() as work:
-                    project = cls(
-                        *(store, agent, host, journal, mount, state / "staging"),
-                        *(background, work),
-                        lasting=lasting,
-                    )
+                    project = cls(store, how, journal, spool, clock, background, work)
                     start_apart(background, project.steps.catch_up)
+                    start_apart(background, project.locks.catch_up)
+                    if how.lasting:
+                        start_apart(background, project.upkeep.run, inherited)
                     yield project
-                    if not lasting:
+                    if not how.lasting:
                         work.cancel_scope.deadline = trio.current_time() + FAREWELL
-                await (project._sign_off() if lasting else project._clear_up())
+                await project._deliver()
+                await (project._sign_off() if how.lasting else project._clear_up())
                 background.cancel_scope.cancel()
         finally:
             journal.close()
+            spool.close()
             with trio.CancelScope(shield=True):
                 await store.aclose()
 
     async def present(self) -> None:
         """Register the mount's agent, and keep it and all that act here alive from now on.
 
-        Raises what a put raises.
+        Mail that an earlier mount left is sent. Raises what a put raises.
         """
+        self.outbox.inherit()
         await self.agents.register(self.agent)
         start_apart(self._background, self._beat)
 
@@ -161,6 +219,10 @@ class Project:
             await trio.sleep(HEARTBEAT)
             await self._do_later(lambda: self.agents.beat(self.steps.held_here()))
 
+    async def _deliver(self) -> None:
+        with trio.move_on_after(FAREWELL), within(FAREWELL):
+            await self.outbox.finish()
+
     async def _sign_off(self) -> None:
         with trio.move_on_after(FAREWELL), within(FAREWELL):
             await self._do_later(self.agents.sign_off)
@@ -169,6 +231,12 @@ class Project:
         # A mount has time for it while it lives; nobody may come after a command.
         with trio.move_on_after(FAREWELL), within(FAREWELL):
             await self.steps.clear_up()
+            await self.locks.clear_up()
 
-    def _changed(self, step: StepId) -> None:
-        self._watcher.changed(step)
+    def asked(self, verb: str, seconds: float, error: Exception | None) -> None:
+        """Take note of a request to the store."""
+        self.metrics.asked(verb, seconds, error)
+
+    def changed(self, key: str, etag: ETag | None) -> None:
+        """Take note of what this mount wrote: whoever waits for it need not ask the store."""
+        self.watcher.changed(key, etag)

@@ -1,14 +1,15 @@
 """Who is there: an agent's document, and how fresh its heartbeat is."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, final
 
 from tcfs.project._clock import Clock
 from tcfs.project._documents import Documents
 from tcfs.project.errors import Missing
-from tcfs.stores import Entry, Object
+from tcfs.stores import Conflict, Entry, ETag, Object, PreconditionFailed
 from tcfs.wire import InvalidName, Malformed, keys
 from tcfs.wire.documents import Agent
 from tcfs.wire.ids import AgentId, StepId, agent_id
@@ -17,6 +18,7 @@ from tcfs.wire.times import nanoseconds
 log: Final = logging.getLogger(__name__)
 STALE: Final = 300  # seconds without a heartbeat: the reference's rule too
 FRESH: Final = 60_000_000_000  # nanoseconds since a heartbeat: a mount beats as often
+TRIES: Final = 3  # of a heartbeat whose document another wrote at the same time
 SURE: Final = 1.0  # seconds that a directory's existence may be old: architecture.md, freshness
 
 
@@ -32,6 +34,15 @@ class Presence:
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An agent's document as this mount last saw or wrote it; without an ETag it may be gone."""
+
+    document: Agent
+    etag: ETag | None
+
+
+@final
 class Agents:
     """The agents of a project; and those that this mount speaks for, which it keeps alive."""
 
@@ -44,7 +55,7 @@ class Agents:
         self._host = host
         self._mount = mount
         self._version = version
-        self._ours: dict[AgentId, Agent] = {}
+        self._ours: dict[AgentId, _Known] = {}
 
     async def read(self, agent: AgentId, *, max_age: float = 0.0) -> Presence:
         """Return how an agent is; raises Missing where it is not registered."""
@@ -104,7 +115,7 @@ class Agents:
             tcfs=self._version,
             extra=before.extra if before else {},
         )
-        await self._put(agent, document)
+        await self._put(agent, document, None)
 
     async def acted(self, agent: AgentId) -> None:
         """Take note that an agent acted through this mount: it is registered if it is not yet."""
@@ -130,44 +141,59 @@ class Agents:
     async def beat(self, working_on: Mapping[AgentId, StepId]) -> None:
         """Say that the agents of this mount are alive, and which step each holds.
 
-        Raises what a put raises.
+        One request an agent as long as nobody else describes it. Raises what a put raises.
         """
-        for agent in list(self._ours):
-            alive = replace(
-                await self._current(agent),
+        for agent, known in list(self._ours.items()):
+            alive = partial(
+                replace,
                 status="active",
                 step=working_on.get(agent),
-                heartbeat=self._clock.iso(),
                 host=self._host,
                 mount=self._mount,
                 tcfs=self._version,
             )
-            await self._put(agent, alive)
+            await self._describe(agent, known, alive)
 
     async def sign_off(self) -> None:
         """Say that the agents that this mount registered are offline."""
         for agent in list(self._ours):
             now = await self._current(agent)
-            if now.mount == self._mount:  # else another mount speaks for it by now
-                offline = replace(now, status="offline", step=None, heartbeat=self._clock.iso())
-                await self._put(agent, offline)
+            if now.document.mount == self._mount:  # else another mount speaks for it by now
+                await self._describe(agent, now, partial(replace, status="offline", step=None))
         self._ours.clear()
 
-    async def _current(self, agent: AgentId) -> Agent:
-        """Return an agent's document as it is: others describe it as well."""
+    async def _describe(
+        self, agent: AgentId, known: _Known, changed: Callable[[Agent], Agent]
+    ) -> None:
+        """Change an agent's document; others describe it as well, and what they wrote is kept."""
+        for _ in range(TRIES):
+            beaten = replace(changed(known.document), heartbeat=self._clock.iso())
+            try:
+                await self._put(agent, beaten, known.etag)
+            except (PreconditionFailed, Conflict):
+                known = await self._current(agent)
+            else:
+                return
+        await self._put(agent, beaten, None)
+
+    async def _current(self, agent: AgentId) -> _Known:
+        """Return an agent's document as it is."""
         found = await self._documents.read(keys.agent(agent))
         try:
-            return Agent.parse(found.body) if found else self._ours[agent]
-        except Malformed:
-            return self._ours[agent]
+            if found is not None:
+                return _Known(Agent.parse(found.body), found.etag)
+        except Malformed as error:
+            log.info("agents/%s: %s", agent, error)
+        return _Known(self._ours[agent].document, None)
 
-    async def _put(self, agent: AgentId, document: Agent) -> None:
-        self._ours[agent] = document
+    async def _put(self, agent: AgentId, document: Agent, base: ETag | None) -> None:
         key = keys.agent(agent)
         body = document.encode()
         self._documents.forget(key)
-        etag = await self._store.put(key, body)
-        self._documents.wrote(key, body, etag, self._clock.now())
+        dated = await self._store.put_dated(key, body, if_match=base)
+        self._ours[agent] = _Known(document, dated.etag)
+        self._clock.observe(dated.offset)
+        self._documents.wrote(key, body, dated.etag, self._clock.now())
 
     def _presence(self, agent: AgentId, found: Object) -> Presence:
         document = _parse(agent, found)

@@ -13,6 +13,7 @@ Refused
  ├─ OtherDirectory  it cannot be moved there; copy it
  ├─ NotEmpty        a directory that still has something in it
  ├─ WontComplete    what was waited for ended another way
+ ├─ NothingLeft     there is no work, and none is under way
  └─ Busy            too many at once
 """
 
@@ -81,6 +82,11 @@ class NotEmpty(Refused):
 @final
 class WontComplete(Refused):
     """What was waited for ended another way."""
+
+
+@final
+class NothingLeft(Refused):
+    """No step is pending, and none is in progress."""
 
 
 @final

@@ -7,16 +7,18 @@ from typing import Final, final
 
 from tcfs.project._clock import Clock
 from tcfs.project._documents import Documents
+from tcfs.project._outgoing import MAX_MESSAGE, compose
 from tcfs.project._together import together
-from tcfs.project.errors import Invalid, MessageTooLong, Missing
+from tcfs.project.errors import Missing
 from tcfs.stores import Entry
 from tcfs.wire import Malformed, keys
-from tcfs.wire.ids import BROADCAST, AgentId, Mailbox, fresh
+from tcfs.wire.ids import BROADCAST, AgentId, Mailbox
 from tcfs.wire.mail import Message
-from tcfs.wire.times import iso, nanoseconds
+from tcfs.wire.times import nanoseconds
+
+__all__ = ["MAX_MESSAGE", "Letter", "Mail", "each_once", "is_message"]
 
 log: Final = logging.getLogger(__name__)
-MAX_MESSAGE: Final = 1 << 20  # bytes: tree.md, messages
 
 
 @final
@@ -30,10 +32,15 @@ class Letter:
 
     @property
     def order(self) -> tuple[int, str]:
-        """What messages are sorted by: when they were sent, then their keys."""
-        sent = nanoseconds(self.message.sent_at)
-        leaf = keys.append_leaf(self.entry.key.rpartition("/")[2])
-        return (sent if sent is not None else leaf.time_ns if leaf else 0, self.entry.key)
+        """What messages are sorted by: when they were sent, then their keys in their mailboxes."""
+        sent, name = nanoseconds(self.message.sent_at), self.entry.key.rpartition("/")[2]
+        leaf = keys.append_leaf(name)
+        return (sent if sent is not None else leaf.time_ns if leaf else 0, name)
+
+    @property
+    def name(self) -> tuple[str, str] | None:
+        """What tells a message from all others, wherever it lies; None for another tool's."""
+        return (self.message.sender, self.message.id) if self.message.id else None
 
 
 @final
@@ -60,34 +67,19 @@ class Mail:
         Raises:
             MessageTooLong, Invalid, OutcomeUnknown, Unavailable, Denied, ReadOnly
         """
-        if len(text.encode(errors="surrogatepass")) > MAX_MESSAGE:
-            raise MessageTooLong(
-                f"a message holds {MAX_MESSAGE} bytes at most; share a file in artifacts/ instead"
-            )
         stamp = self._clock.stamp()
-        unique = fresh()
-        leaf = keys.AppendLeaf(stamp, sender, unique[:8])
-        message = Message(
-            sender=sender, to=box, text=text, sent_at=iso(stamp), step=step, id=unique
-        )
-        try:
-            body = message.encode()
-        except Malformed as error:
-            raise Invalid(str(error)) from None
+        message = compose(box, sender, text, step, stamp)
         # The key is fixed before the first attempt, so that a repeated one changes nothing.
-        await self._store.put(f"{keys.mail(box)}{leaf}.json", body)
-        return str(leaf)
+        key = message.key(stamp)
+        await self._store.put(key, message.body)
+        return key.rpartition("/")[2].removesuffix(".json")
 
-    async def entries(self, box: Mailbox) -> Sequence[Entry]:
-        """Return the objects of a mailbox's messages, in the order of their keys."""
-        prefix = keys.mail(box)
+    async def entries(self, box: Mailbox, *, after: str | None = None) -> Sequence[Entry]:
+        """Return the objects of a mailbox's messages whose keys come after `after`, by key."""
         found: list[Entry] = []
-        async for page in self._store.list(prefix):
-            found += [
-                entry
-                for entry in page
-                if keys.is_leaf(leaf := entry.key[len(prefix) :]) and leaf.endswith(".json")
-            ]
+        # Not every service obeys `start_after`.
+        async for page in self._store.list(keys.mail(box), start_after=after):
+            found += [it for it in page if is_message(it.key, box) and it.key > (after or "")]
         return found
 
     async def inbox(self, box: Mailbox) -> Sequence[Letter]:
@@ -101,12 +93,20 @@ class Mail:
             direct, all_ = await together(
                 lambda: self.entries(box), lambda: self.entries(BROADCAST)
             )
-            others = [entry for entry in all_ if _sender(entry) != box]
-            letters = await self._letters(direct, broadcast=False)
-            letters += [
-                it for it in await self._letters(others, broadcast=True) if it.message.sender != box
-            ]
-        return sorted(letters, key=lambda it: it.order)
+            letters = await self.those(AgentId(box), direct, all_)
+        return each_once(sorted(letters, key=lambda it: it.order))
+
+    async def those(
+        self, agent: AgentId, direct: Sequence[Entry], broadcast: Sequence[Entry]
+    ) -> list[Letter]:
+        """Return the messages for an agent of those objects; its own broadcasts are left out."""
+        # The key tells the sender, without a request; the document of a key that does not.
+        others = [entry for entry in broadcast if _sender(entry) != agent]
+        letters = await self._letters(direct, broadcast=False)
+        for it in await self._letters(others, broadcast=True):
+            if it.message.sender != agent:
+                letters.append(it)
+        return letters
 
     async def letter(self, box: Mailbox, name: str) -> Letter:
         """Return one message by the leaf of its key, without `.json`; raises Missing."""
@@ -140,6 +140,25 @@ class Mail:
             for entry in entries
             if entry.key in found
         ]
+
+
+def is_message(key: str, box: Mailbox) -> bool:
+    """Tell whether an object in a mailbox is mail, and not nested, or bookkeeping."""
+    prefix = keys.mail(box)
+    leaf = key[len(prefix) :]
+    return key.startswith(prefix) and keys.is_leaf(leaf) and leaf.endswith(".json")
+
+
+def each_once(letters: Sequence[Letter]) -> list[Letter]:
+    """Leave out what lies there twice, since nobody said that it did: the first one counts."""
+    seen: set[tuple[str, str]] = set()
+    once = []
+    for it in letters:
+        if it.name is None or it.name not in seen:
+            once.append(it)
+        if it.name is not None:
+            seen.add(it.name)
+    return once
 
 
 def _sender(entry: Entry) -> str | None:

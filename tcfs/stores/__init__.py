@@ -1,6 +1,17 @@
 """Where objects live. This room knows nothing of steps or mail."""
 
-from tcfs.stores._base import MAX_WHOLE, Capabilities, Entry, ETag, NotModified, Object, Store
+from tcfs.stores._base import (
+    MAX_WHOLE,
+    Capabilities,
+    Dated,
+    Entry,
+    ETag,
+    NotModified,
+    Object,
+    Offset,
+    Store,
+    boottime,
+)
 from tcfs.stores._errors import (
     AlreadyExists,
     Conflict,
@@ -22,6 +33,7 @@ __all__ = [
     "AlreadyExists",
     "Capabilities",
     "Conflict",
+    "Dated",
     "Denied",
     "ETag",
     "Entry",
@@ -29,6 +41,7 @@ __all__ = [
     "NotFound",
     "NotModified",
     "Object",
+    "Offset",
     "OutcomeUnknown",
     "Oversized",
     "PreconditionFailed",
@@ -38,4 +51,5 @@ __all__ = [
     "StoreFull",
     "Unavailable",
     "Unsupported",
+    "boottime",
 ]

@@ -1,5 +1,6 @@
 """The seam between what objects mean and where they live."""
 
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NewType, Protocol, final
@@ -66,6 +67,27 @@ class Capabilities:
         return "best-effort" if self.best_effort else "refused"
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """Between which bounds the store's clock less this host's CLOCK_BOOTTIME lies.
+
+    In nanoseconds. A clock that shows whole seconds tells no better, and a slow answer less.
+    """
+
+    low: int
+    high: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """What a put came to; `offset` is what its answer told of the store's clock, if it did."""
+
+    etag: ETag
+    offset: Offset | None
+
+
 class Store(Protocol):
     """Objects under one prefix of one bucket: the project. Keys are relative to it.
 
@@ -74,7 +96,10 @@ class Store(Protocol):
     retried until the deadline (`tcfs.stores.deadline`).
     """
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as far as is known by now."""
+        ...
 
     @property
     def url(self) -> str:
@@ -112,6 +137,18 @@ class Store(Protocol):
             PreconditionFailed: `if_match`, and the object is another one, or gone.
             OutcomeUnknown: no answer; it may be stored.
             Conflict, Denied, Unavailable, InvalidKey, ReadOnly, StoreFull, Unsupported
+        """
+        ...
+
+    async def put_dated(self, key: str, body: bytes, *, if_match: ETag | None = None) -> Dated:
+        """Store an object, and learn what the store's clock shows; raises as `put` does."""
+        ...
+
+    async def clock(self) -> Offset | None:
+        """Return what the store's clock shows; None where it does not tell.
+
+        Raises:
+            Denied, Unavailable
         """
         ...
 
@@ -185,3 +222,8 @@ def check_whole(key: str, size: int) -> None:
         raise Oversized(
             f"{key!r} has {size} bytes: that is no document of this layout; read it in .tcfs/raw"
         )
+
+
+def boottime() -> int:
+    """Return this host's CLOCK_BOOTTIME in nanoseconds: nothing sets it, and it counts sleep."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -10,11 +10,12 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, final
 
-from tcfs.stores._base import Entry, ETag, Object
+from tcfs.stores._base import Dated, Entry, ETag, Object, Offset, boottime
 from tcfs.stores._s3_account import Clients
 
 # Empty, `.` and `..` segments, and control characters: object_store's `Path::parse` raises on
 # these, and drops a slash at either end.
+SECOND: Final = 1_000_000_000  # nanoseconds: what a `Date` header leaves open
 _ODD: Final = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 
 
@@ -72,6 +73,12 @@ class Control:
         answer = self._clients.control().put_object(Bucket=self._bucket, Key=key, Body=body, **how)
         return unquoted(answer.get("ETag"))
 
+    def put_dated(self, key: str, body: bytes, **how: str) -> Dated:
+        """Store an object as `put` does, and return what the answer's date tells."""
+        sent = boottime()
+        answer = self._clients.control().put_object(Bucket=self._bucket, Key=key, Body=body, **how)
+        return Dated(unquoted(answer.get("ETag")), _offset(answer, sent))
+
     def copy(self, source: str, target: str) -> ETag:
         """Copy an object within the bucket; the service moves the bytes, at most 5 GiB."""
         where = {"Bucket": self._bucket, "Key": source}
@@ -91,13 +98,13 @@ class Control:
         )
         return [_entry(found) for found in answer.get("Contents", ())], _next(answer)
 
-    def clock(self, prefix: str) -> float | None:
-        """Return what the service's clock shows, in seconds since 1970."""
+    def clock(self, prefix: str) -> Offset | None:
+        """Return what the service's clock shows."""
+        sent = boottime()
         answer = self._clients.control().list_objects_v2(
             Bucket=self._bucket, Prefix=prefix, MaxKeys=1
         )
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        return None if date is None else parsedate_to_datetime(date).timestamp()
+        return _offset(answer, sent)
 
     def level(self, prefix: str) -> tuple[list[str], list[Entry]]:
         """Return the prefixes, ending in `/`, and the objects one level below `prefix`."""
@@ -158,6 +165,16 @@ class Control:
         self._clients.control().abort_multipart_upload(
             Bucket=self._bucket, Key=key, UploadId=upload
         )
+
+
+def _offset(answer: Any, sent: int) -> Offset | None:
+    """Return the bounds that an answer's `Date` gives; it was true between `sent` and now."""
+    received = boottime()
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if date is None:
+        return None
+    shown = nanoseconds(parsedate_to_datetime(date))
+    return Offset(shown - received, shown + SECOND - sent)
 
 
 def _next(answer: Any) -> Position | None:

@@ -17,7 +17,7 @@ from tcfs.stores._s3_list import entry_of
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, PutMode
 
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 
 
 @final
@@ -71,7 +71,7 @@ class Objects:
             self._clients.writes(),
             key,
             body,
-            attributes={"Content-Type": _JSON} if key.endswith(".json") else None,
+            attributes={"Content-Type": JSON} if key.endswith(".json") else None,
             mode=mode,
             use_multipart=False,
         )
@@ -117,4 +117,4 @@ def _object(answer: "GetResult") -> Object:
 
 def content_type(key: str) -> dict[str, str]:
     """Return boto3's argument for the type of an object, where we know it."""
-    return {"ContentType": _JSON} if key.endswith(".json") else {}
+    return {"ContentType": JSON} if key.endswith(".json") else {}

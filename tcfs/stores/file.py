@@ -6,6 +6,7 @@ is the old object or the new one, and at most a temporary file, which a later st
 """
 
 import os
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -15,7 +16,17 @@ from typing import Final, TypeVar, final
 import trio
 
 from tcfs.stores import _file_etag, _retry, _threads
-from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object, check_whole
+from tcfs.stores._base import (
+    Capabilities,
+    Dated,
+    Entry,
+    ETag,
+    NotModified,
+    Object,
+    Offset,
+    boottime,
+    check_whole,
+)
 from tcfs.stores._errors import AlreadyExists, NotFound, OutcomeUnknown, PreconditionFailed
 from tcfs.stores._file_disk import Disk
 from tcfs.stores._file_errors import translate
@@ -88,6 +99,16 @@ class FileStore:
         if if_absent:
             return await self._write(key, partial(self._create, path, body))
         return await self._write(key, partial(self._replace, path, body, if_match, remaining()))
+
+    async def put_dated(self, key: str, body: bytes, *, if_match: ETag | None = None) -> Dated:
+        """Store an object and learn the time; raises as `Store.put_dated` does."""
+        return Dated(await self.put(key, body, if_match=if_match), await self.clock())
+
+    async def clock(self) -> Offset:
+        """Return what this host's clock shows: files are dated by it, to the nanosecond."""
+        before = boottime()
+        now = time.time_ns()
+        return Offset(now - boottime(), now - before)
 
     async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
         """Remove an object; raises as `Store.delete` does."""

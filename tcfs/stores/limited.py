@@ -8,7 +8,7 @@ no imitation: whoever deletes looks at `capabilities` first, and has another way
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Final, Protocol, final
 
-from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object, Store
+from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Store
 from tcfs.stores._errors import (
     AlreadyExists,
     Denied,
@@ -117,6 +117,17 @@ class Limited:
         written = await self._store.put(key, body)
         await self._otherwise.confirm(key, written)
         return written
+
+    async def put_dated(self, key: str, body: bytes, *, if_match: ETag | None = None) -> Dated:
+        """Store an object and learn the time; raises as `Store.put_dated` does."""
+        if not self._trusts(False, if_match):
+            # Nobody else writes what is put so, or it does not matter: no claim is.
+            if_match = None
+        return await self._store.put_dated(key, body, if_match=if_match)
+
+    async def clock(self) -> Offset | None:
+        """Return what the store's clock shows; raises as `Store.clock` does."""
+        return await self._store.clock()
 
     async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
         """Remove an object; raises as `Store.delete` does."""

@@ -18,7 +18,7 @@ from typing import Final, TypeVar, final
 from obstore.exceptions import BaseError
 
 from tcfs.stores import _retry, _threads
-from tcfs.stores._base import Capabilities, Entry, ETag, NotModified, Object
+from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset
 from tcfs.stores._errors import (
     AlreadyExists,
     InvalidKey,
@@ -31,7 +31,7 @@ from tcfs.stores._s3_account import REQUEST, Clients, account
 from tcfs.stores._s3_control import Control, quoted
 from tcfs.stores._s3_errors import Asked, of_botocore, of_obstore, translate
 from tcfs.stores._s3_list import Listing, Presence, level
-from tcfs.stores._s3_objects import Objects
+from tcfs.stores._s3_objects import JSON, Objects
 from tcfs.stores._s3_upload import Wish, upload
 
 T = TypeVar("T")
@@ -120,8 +120,8 @@ class S3Store:
         """
         return await self._read("", self._clients.account.source)
 
-    async def clock(self) -> float | None:
-        """Return the service's time, in seconds since 1970, to the second; None if it is silent."""
+    async def clock(self) -> Offset | None:
+        """Return what the service's clock shows, as its `Date` has it; None if it is silent."""
         return await self._read("", partial(self._control.clock, self._root))
 
     async def prepare(self) -> None:
@@ -159,6 +159,18 @@ class S3Store:
             asked = Asked.CREATE if if_absent else Asked.REPLACE
             return await self._once(full, asked, attempt)
         return await self._write(full, attempt)
+
+    async def put_dated(self, key: str, body: bytes, *, if_match: ETag | None = None) -> Dated:
+        """Store a document and learn the time; raises as `Store.put_dated` does.
+
+        Through boto3, which shows the headers of an answer: obstore keeps them to itself.
+        """
+        full = self._full(key)
+        how = {"ContentType": JSON}
+        if if_match is None:
+            return await self._write(full, partial(self._control.put_dated, full, body, **how))
+        attempt = partial(self._control.put_dated, full, body, **how, IfMatch=quoted(if_match))
+        return await self._once(full, Asked.REPLACE, attempt)
 
     async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
         """Remove an object; raises as `Store.delete` does."""

@@ -106,6 +106,10 @@ class Node(ABC):
         """Take note that times or mode are to be changed: accepted, and without effect."""
         del caller
 
+    async def set_mode(self, caller: Caller) -> None:
+        """Take note that the mode alone is to be changed: as `set_times`, where it does not say."""
+        await self.set_times(caller)
+
 
 class Directory(Node):
     """A node that has names in it. Whatever it does not override is refused."""
@@ -246,6 +250,23 @@ class Handle:
     paged = False  # whether the kernel's page cache may serve it; text views say no
     blocking = False  # whether `read` waits for something to happen, however long that takes
 
+    @property
+    def unhurried(self) -> bool:
+        """Whether it waits on purpose, or carries more than a text, and has no deadline of its own.
+
+        A transfer's limit is 30 s *without progress* (tree.md), which the store watches: each of
+        its requests then has the usual deadline.
+        """
+        return self.blocking or self.paged
+
+    @property
+    def readable(self) -> bool:
+        """Whether a read returns at once, as far as is known; asked of what is `blocking`."""
+        return True
+
+    async def until_readable(self) -> None:
+        """Wait until a read would return at once, and take nothing; raises what it would raise."""
+
     async def read(self, offset: int, size: int) -> bytes:
         """Return at most `size` bytes from `offset` on; none at the end. May block."""
         raise OSError(errno.EBADF, "not open for reading")
@@ -253,6 +274,10 @@ class Handle:
     async def write(self, offset: int, data: bytes) -> int:
         """Take bytes, and return how many were taken."""
         raise OSError(errno.EBADF, "not open for writing")
+
+    async def append(self, offset: int, data: bytes) -> int:
+        """Take bytes that go to the end, wherever that is; the kernel takes `offset` for it."""
+        return await self.write(offset, data)
 
     async def truncate(self, size: int) -> None:
         """Cut what is being written to `size` bytes."""

@@ -15,7 +15,9 @@ from tcfs.wire.documents import State
 from tcfs.wire.ids import AgentId, StepId
 from tcfs.wire.keys import MAX_TEXT
 from tcfs.wire.text import escaped, on_one_line
+from tcfs.wire.times import iso
 
+SECOND: Final = 1_000_000_000  # nanoseconds
 PATIENCE: Final = 0.1  # seconds that a note may take: protocol.md, claim
 
 
@@ -71,6 +73,8 @@ class ClaimFile(File):
             return Text(b"")
         claimed = on_one_line(claim.claimed_at or "at an unknown time")
         text = f"{on_one_line(claim.agent)}\nclaimed {claimed}\n"
+        if claim.lease is not None:
+            text += f"lease until {iso(seen.claim_modified + claim.lease.seconds * SECOND)}\n"
         if claim.result is not None:
             text += f"finished {claim.result.value}\n"
         if claim.best_effort:
@@ -165,6 +169,79 @@ class NewClaim(Handle):
         if not self._begun.is_set():
             self._begun.set()
             await self._view.project.steps.begin(self._tenure, None)
+
+
+@final
+class Hold(Handle):
+    """A step held for as long as a file is open: whoever has it open, when it goes, it goes.
+
+    A child that inherits the descriptor keeps it; the kernel's last word is `release`.
+    """
+
+    __slots__ = ("_claim", "_tenure", "_view")
+
+    def __init__(self, view: View, tenure: Tenure, claim: NewClaim) -> None:
+        self._view = view
+        self._tenure = tenure
+        self._claim = claim
+
+    async def write(self, offset: int, data: bytes) -> int:
+        """Gather the claim's note."""
+        return await self._claim.write(offset, data)
+
+    async def truncate(self, size: int) -> None:
+        """Take note of a cut: programs make one before they write."""
+
+    async def commit(self) -> None:
+        """Write the status with the note as it is."""
+        await self._claim.commit()
+
+    def discard(self) -> None:
+        """Forget the note."""
+        self._claim.discard()
+
+    async def release(self) -> None:
+        """Give the step back, if it is not finished."""
+        self._view.project.later(lambda: self._view.project.steps.let_go(self._tenure))
+
+
+@final
+class HoldFile(File):
+    """`hold`, while somebody has it open: there is nothing to read, and nobody else to let in."""
+
+    __slots__ = ("_step", "_view")
+
+    def __init__(self, path: str, view: View, step: StepId) -> None:
+        super().__init__(path)
+        self._view = view
+        self._step = step
+
+    async def open(self, mode: OpenMode, caller: Caller) -> Handle:
+        """Refuse to write; read nothing."""
+        if not mode.write:
+            return Snapshot(b"")
+        raise await self._held()
+
+    async def truncate(self, size: int, caller: Caller) -> None:
+        """Refuse: somebody holds the step."""
+        raise await self._held()
+
+    async def set_times(self, caller: Caller) -> None:
+        """Refuse: `touch` falls back to this, and would seem to hold."""
+        raise await self._held()
+
+    async def _held(self) -> Held:
+        seen = await self._view.project.steps.look(self._step, max_age=WALK)
+        return held(self._step, seen)
+
+
+async def open_hold(view: View, step: StepId, caller: Caller) -> Hold:
+    """Hold `step` until the handle is released; raises Held."""
+    agent = view.acting(caller)
+    won = await view.project.steps.hold(step, agent)
+    claim = NewClaim(view, won)
+    view.project.later(claim.begin_in_time)
+    return Hold(view, won, claim)
 
 
 async def open_new_claim(view: View, step: StepId, caller: Caller) -> NewClaim:

@@ -25,10 +25,14 @@ from tcfs.tree._view import Local, View
 from tcfs.tree.agents import AgentsDirectory
 from tcfs.tree.artifacts import OWN, ArtifactsDirectory, PlainDirectory
 from tcfs.tree.capabilities import capabilities_text
+from tcfs.tree.events import EventsFile
+from tcfs.tree.locks import LocksDirectory
 from tcfs.tree.mail import MessagesDirectory
 from tcfs.tree.memory import MemoryDirectory
+from tcfs.tree.outbox import outbox_text
 from tcfs.tree.raw import RawDirectory
 from tcfs.tree.readme import readme
+from tcfs.tree.ready import ReadyDirectory
 from tcfs.tree.refusals import Refusals
 from tcfs.tree.sessions import SessionsDirectory
 from tcfs.tree.steps import StepsDirectory
@@ -51,6 +55,7 @@ class MountInfo:
 
 def root(project: Project, info: MountInfo, refusals: Refusals) -> "RootDirectory":
     """Return the root of a mount's tree."""
+    project.ready.tell = lambda agent, text: refusals.record(agent, "/ready", 0, text)
     return RootDirectory("/", View(project, refusals, Local()), info)
 
 
@@ -138,6 +143,8 @@ class RootDirectory(ViewDirectory):
             "memory": lambda: Scratched(MemoryDirectory(self.child("memory"), view), view),
             "messages": lambda: MessagesDirectory(self.child("messages"), view),
             "steps": lambda: StepsDirectory(self.child("steps"), view),
+            "locks": lambda: LocksDirectory(self.child("locks"), view),
+            "ready": lambda: ReadyDirectory(self.child("ready"), view),
             "artifacts": lambda: ArtifactsDirectory(self.child("artifacts"), view),
             "sessions": lambda: SessionsDirectory(self.child("sessions"), view),
             ".tcfs": lambda: ControlDirectory(self.child(".tcfs"), view, self._info),
@@ -200,6 +207,8 @@ class ControlDirectory(ViewDirectory):
         """Return one of the control files, or the bucket as it is."""
         if name == "raw":
             return RawDirectory(self.child(name), self._view)
+        if name == "events":
+            return EventsFile(self.child(name), self._view)
         make = self._texts().get(name)
         if make is None:
             raise Missing(f"there is no .tcfs/{name}")
@@ -220,6 +229,8 @@ class ControlDirectory(ViewDirectory):
             "config": self._config,
             "capabilities": self._capabilities,
             "errors": self._errors,
+            "outbox": self._outbox,
+            "metrics": self._metrics,
         }
 
     async def _agent(self, caller: Caller | None) -> Text:
@@ -247,6 +258,12 @@ class ControlDirectory(ViewDirectory):
         agent = self._acting(caller)
         refused = self._view.refusals.text(agent)
         return Text((refused + self._view.local.scratch.lines(agent)).encode())
+
+    async def _metrics(self, caller: Caller | None) -> Text:
+        return Text(self._view.project.metrics.text().encode())
+
+    async def _outbox(self, caller: Caller | None) -> Text:
+        return Text(outbox_text(self._view.project.outbox).encode())
 
     def _acting(self, caller: Caller | None) -> AgentId:
         if caller is None:

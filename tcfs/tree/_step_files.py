@@ -133,7 +133,7 @@ class WaitFile(File):
         seen = await steps.look(self._step)
         if seen.claim is None and seen.status is None:
             self._view.project.later(lambda: self._warn(caller))
-        return Waiting(lambda: steps.wait(self._step))
+        return Waiting(lambda: steps.wait(self._step), seen.effective.state is State.COMPLETE)
 
     async def _warn(self, caller: Caller) -> None:
         known = [it.id for it in await self._view.project.steps.list()]
@@ -151,13 +151,22 @@ class Waiting(Handle):
     __slots__ = ("_done", "_wait")
     blocking = True
 
-    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, wait: Callable[[], Awaitable[None]], done: bool) -> None:
         self._wait = wait
-        self._done = False
+        self._done = done
 
     async def read(self, offset: int, size: int) -> bytes:
         """Wait until the step is complete, and say so; raises WontComplete."""
+        await self.until_readable()
+        return b"complete\n"[offset : offset + size]
+
+    @property
+    def readable(self) -> bool:
+        """Whether the step was seen to be complete."""
+        return self._done
+
+    async def until_readable(self) -> None:
+        """Wait until the step is complete; raises WontComplete."""
         if not self._done:
             await self._wait()
             self._done = True
-        return b"complete\n"[offset : offset + size]

@@ -6,6 +6,7 @@ from typing import final
 from tcfs.project import Project
 from tcfs.project.errors import NotAllowed
 from tcfs.tree._base import Caller
+from tcfs.tree._inbox import OpenInboxes
 from tcfs.tree.refusals import Refusals
 from tcfs.tree.scratch import Room
 from tcfs.wire.ids import AgentId, Mailbox
@@ -20,7 +21,7 @@ class Local:
     unfinished: set[str] = field(default_factory=set)  # keys, dotted, that wait for a rename
     mailboxes: set[Mailbox] = field(default_factory=set)
     sent: dict[str, float] = field(default_factory=dict)  # path -> trio time it stops resolving
-    inbox_sizes: dict[Mailbox, int] = field(default_factory=dict)
+    inboxes: OpenInboxes = field(default_factory=OpenInboxes)
     scratch: Room = field(default_factory=Room)
 
 

@@ -35,6 +35,7 @@ ERRNO: Final[Mapping[type[Exception], int]] = MappingProxyType(
         errors.OtherDirectory: errno.EXDEV,
         errors.NotEmpty: errno.ENOTEMPTY,
         errors.WontComplete: errno.ECANCELED,
+        errors.NothingLeft: errno.ENODATA,
         errors.Busy: errno.EAGAIN,
         InvalidName: errno.EINVAL,
         Malformed: errno.EINVAL,

@@ -21,16 +21,17 @@ from tcfs.tree._base import (
     OpenMode,
 )
 from tcfs.tree._scratched import Scratched
-from tcfs.tree._text import Addition, Exact, Snapshot, Text, TextView
+from tcfs.tree._text import Addition, Exact, Text, TextView
+from tcfs.tree._unread import UnreadFile, WaitFile
 from tcfs.tree._view import View
 from tcfs.tree.plain import check_name
-from tcfs.wire import InvalidName
+from tcfs.wire import InvalidName, keys
 from tcfs.wire.ids import BROADCAST, AgentId, Mailbox, mailbox
 from tcfs.wire.mail import parse_text
 
 LINGER: Final = 60.0  # seconds a name that was sent goes on resolving: tree.md
 PREFETCH: Final = 1000  # messages a listing fetches for their sizes: architecture.md
-RESERVED: Final = frozenset({"unread", "wait"})
+RESERVED: Final = {"unread": UnreadFile, "wait": WaitFile}  # unlisted
 
 
 @final
@@ -58,6 +59,9 @@ class MessagesDirectory(Directory):
         if box == BROADCAST or box in self._view.local.mailboxes:
             return True
         project = self._view.project
+        # Agents do not go: whoever was there once can be written to while the store is away.
+        if project.documents.has(keys.agent(AgentId(box))):
+            return True
         return await project.agents.is_registered(box) or await project.mail.has_mail(box)
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
@@ -106,8 +110,10 @@ class MailboxDirectory(Directory):
         path = self.child(name)
         if name == "inbox":
             return InboxFile(path, self._view, self._box)
+        if name in RESERVED and self._box == BROADCAST:
+            raise Missing(f"what is for everybody is in each agent's own: messages/ME/{name}")
         if name in RESERVED:
-            raise Missing(f"messages/{self._box} has no {name}")
+            return RESERVED[name](path, self._view, self._box)
         if self._view.local.sent.get(path, 0.0) > trio.current_time():
             return SentFile(path)
         if name.endswith(".json"):
@@ -151,6 +157,8 @@ class MailboxDirectory(Directory):
         path = self.child(name)
         if name == "inbox" or self._view.local.sent.pop(path, None) is not None:
             return
+        if name in RESERVED:
+            raise NotAllowed(f"{path} cannot be removed; reading it marks it as read")
         agent = self._view.acting(caller)
         if self._box == BROADCAST:
             raise NotAllowed("a broadcast is everybody's; it cannot be removed")
@@ -190,17 +198,16 @@ class InboxFile(File):
         self._box = box
 
     async def attributes(self) -> Attributes:
-        """Return the size it had when it was last opened: a listing must not read all mail."""
-        return Attributes(self._view.local.inbox_sizes.get(self._box, 0))
+        """Return the size it had when it was last read: a listing must not read all mail."""
+        return Attributes(await self._view.local.inboxes.size(self._box))
 
     async def open(self, mode: OpenMode, caller: Caller) -> Handle:
         """Read the mail, or begin a message."""
         if mode.write:
             return sender(self._view, self._box, caller)
-        letters = await self._view.project.mail.inbox(self._box)
-        content = "".join(it.message.line(broadcast=it.broadcast) for it in letters).encode()
-        self._view.local.inbox_sizes[self._box] = len(content)
-        return Snapshot(content)
+        project = self._view.project
+        letters = await project.mail.inbox(self._box)
+        return self._view.local.inboxes.open(project, self._box, letters)
 
     async def truncate(self, size: int, caller: Caller) -> None:
         """Take note: an inbox only grows, `>` sends as `>>` does."""
@@ -260,7 +267,7 @@ async def _send(view: View, box: Mailbox, agent: AgentId, content: bytes) -> Non
     except UnicodeDecodeError as error:
         raise Invalid(f"text must be UTF-8 ({error}); put other bytes in artifacts/") from None
     step, body = parse_text(text)
-    await view.project.mail.send(box, agent, body, step)
+    await view.project.send(box, agent, body, step)
 
 
 def _check_size(size: int) -> None:

@@ -9,6 +9,7 @@ This directory is a bucket that agents coordinate through. You are: {agent}
 CLAIM A STEP     echo "what I will do" > {at}/steps/design/claim
                  "File exists": somebody has it; cat {at}/steps/design/owner
   give it back   rm {at}/steps/design/claim
+  just while I   exec 9> {at}/steps/design/hold         (given back when this shell ends)
   hand it on     echo "what the next one must know" > {at}/steps/design/handoff
   finish it      echo complete > {at}/steps/design/status
                  also: blocked  needs_review  failed; `pending` reopens it
@@ -24,7 +25,8 @@ REMEMBER         echo "v2, JSON over HTTP" > {at}/memory/design.contract
 SEND MAIL        echo "contract is in memory/design.contract" >> {at}/messages/NAME/inbox
   to everybody   echo "release at noon" >> {at}/messages/_broadcast/inbox
   about a step   printf 'Step: design\\n\\nready\\n' >> {at}/messages/NAME/inbox
-  read mine      cat {at}/messages/{agent}/inbox
+  read mine      cat {at}/messages/{agent}/unread       (what is new; `inbox` has it all)
+  wait for mail  timeout 300 cat {at}/messages/{agent}/wait
 
 SHARE FILES      cp report.pdf {at}/artifacts/shared/; ls {at}/artifacts/design
   add a line     mkdir -p {at}/runs/1; echo '{{"loss": 1}}' >> {at}/runs/1/metrics.jsonl

@@ -3,6 +3,7 @@
 import errno
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from typing import Final, final
 
 from tcfs.wire.ids import AgentId, is_control
@@ -13,13 +14,19 @@ KEPT: Final = 1000  # lines an agent: tree.md
 
 @final
 class Refusals:
-    """The last refusals of this mount, by agent; lives as long as the mount."""
+    """The last refusals of this mount, by agent; lives as long as the mount.
 
-    def __init__(self) -> None:
+    A command, which nobody asks for them later, gives `tell`: it is called with each at once.
+    """
+
+    def __init__(self, tell: Callable[[str], object] | None = None) -> None:
+        self._tell = tell
+        self.count = 0  # of all agents, since the mount began
         self._lines: defaultdict[AgentId, deque[str]] = defaultdict(lambda: deque(maxlen=KEPT))
 
     def record(self, agent: AgentId, path: str, code: int, text: str) -> None:
         """Add a line. `code` is an errno, `text` says what it means and what to do."""
+        self.count += code != 0  # else it is advice
         name = errno.errorcode.get(code, str(code))
         line = f"{iso(time.time_ns())} {path} {name} {text}"
         if is_control(line):
@@ -27,6 +34,8 @@ class Refusals:
         # A path that is not UTF-8 holds lone surrogates, which no reader of this could be given.
         line = line.encode(errors="backslashreplace").decode()
         self._lines[agent].append(line)
+        if self._tell is not None:
+            self._tell(f"{path}: {text}")
 
     def text(self, agent: AgentId) -> str:
         """Return one agent's lines, oldest first."""

@@ -7,6 +7,7 @@ from typing import Final, final
 from tcfs.project import WALK
 from tcfs.project.errors import Invalid, Missing, NotAllowed, NotEmpty
 from tcfs.project.steps import Look
+from tcfs.tree._after import AfterFile
 from tcfs.tree._base import (
     FIXED,
     HOUR,
@@ -21,21 +22,28 @@ from tcfs.tree._base import (
     Node,
     OpenMode,
 )
-from tcfs.tree._claim import ClaimDirectory, ClaimFile, claim_at_once, open_new_claim
+from tcfs.tree._claim import (
+    ClaimDirectory,
+    ClaimFile,
+    HoldFile,
+    claim_at_once,
+    open_hold,
+    open_new_claim,
+)
 from tcfs.tree._scratched import Scratched
 from tcfs.tree._step_files import HandoffFile, StatusFile, WaitFile
 from tcfs.tree._text import Exact, Text, TextView
 from tcfs.tree._view import View
 from tcfs.tree.plain import PlainFile, check_name, read_whole
-from tcfs.wire import keys
+from tcfs.wire import Malformed, keys
 from tcfs.wire.documents import State
-from tcfs.wire.ids import StepId, step_id
+from tcfs.wire.ids import AgentId, StepId, step_id
 from tcfs.wire.keys import MAX_TEXT
 from tcfs.wire.text import on_one_line
 
-DOCUMENTS: Final = ("claim", "status", "handoff")
+DOCUMENTS: Final = ("claim", "status", "handoff", "after")
 LISTED: Final = Keep(entry=HOUR, attributes=1.0)  # architecture.md: existence, up to 1 s old
-RESERVED: Final = frozenset({"hold", "after", "after.json", "owner", "wait"})
+RESERVED: Final = frozenset({"hold", "owner", "wait"})
 _VIRTUAL: Final = frozenset({*DOCUMENTS, *RESERVED})
 
 
@@ -140,13 +148,22 @@ class StepDirectory(Directory):
                 return HandoffFile(self.child(name), self._view, self._step)
             case "wait":
                 return WaitFile(self.child(name), self._view, self._step)
-            case "claim.json" | "status.json" | "handoff.json":
+            case "claim.json" | "status.json" | "handoff.json" | "after.json":
                 await self._exact(name, 0.0)
                 return Exact(self.child(name), lambda: self._exact(name))
-            case "hold" | "after":
-                raise Missing(f"steps/{self._step} has no {name}")
+            case "hold":
+                seen = await self._look()
+                if not _is_claimed(seen) or seen.claim is None or not seen.claim.hold:
+                    raise Missing(f"nobody has steps/{self._step}/hold open")
+                return HoldFile(self.child(name), self._view, self._step)
+            case "after":
+                with suppress(Malformed):  # opening it says so, writing it replaces it
+                    await self._view.project.afters.read(self._step)
+                return AfterFile(self.child(name), self._view, self._step)
             case _:
-                return await PlainFile.find(self.child(name), self._view, self._key(name))
+                return await PlainFile.find(
+                    self.child(name), self._view, self._key(name), self._may_change
+                )
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return what the step has; `claim` last, so that `rm -r` gives it back at the end."""
@@ -157,7 +174,9 @@ class StepDirectory(Directory):
         for key, entry in objects.items():
             name = key.rpartition("/")[2]
             if name.removesuffix(".json") not in DOCUMENTS and name not in _VIRTUAL:
-                found.append((name, PlainFile(self.child(name), self._view, key, entry)))
+                path, may_change = self.child(name), self._may_change
+                file = PlainFile(path, self._view, key, entry, may_change=may_change)
+                found.append((name, file))
         if keys.handoff(self._step) in objects:
             with suppress(Missing):  # a record of an earlier tenure does not show
                 await steps.handoff(self._step)
@@ -166,6 +185,12 @@ class StepDirectory(Directory):
         found.append(("status", StatusFile(self.child("status"), self._view, self._step)))
         if _is_claimed(seen):
             found.append(("owner", self._owner()))
+        if keys.after(self._step) in objects:
+            # Behind `status`: what `rm -r` has not removed yet may be waited for, and not taken.
+            with suppress(Missing, Malformed):
+                await self._view.project.afters.read(self._step)
+                found.append(("after", AfterFile(self.child("after"), self._view, self._step)))
+        if _is_claimed(seen):
             found.append(("claim", ClaimFile(self.child("claim"), self._view, self._step)))
         return found
 
@@ -173,17 +198,26 @@ class StepDirectory(Directory):
         """Claim the step, hand it off, or keep a plain file with it."""
         path = self.child(name)
         match name:
+            case "claim" if mode.append:
+                raise Missing(f"nobody holds steps/{self._step}; claim it: > {path}")
             case "claim":
                 handle = await open_new_claim(self._view, self._step, caller)
                 return ClaimFile(path, self._view, self._step), handle
+            case "hold":
+                hold = await open_hold(self._view, self._step, caller)
+                return HoldFile(path, self._view, self._step), hold
             case "handoff":
                 file = HandoffFile(path, self._view, self._step)
                 return file, await file.open(mode, caller)
+            case "after":
+                after = AfterFile(path, self._view, self._step)
+                return after, await after.create(mode, caller)
             case _:
                 self._check_free(name)
-                agent = self._view.acting(caller)
-                await self._view.project.steps.may_change(self._step, agent)
-                return await PlainFile.create(path, self._view, self._key(name), mode, caller)
+                key, may_change = self._key(name), self._may_change
+                return await PlainFile.create(
+                    path, self._view, key, mode, caller, may_change=may_change
+                )
 
     async def mkdir(self, name: str, caller: Caller) -> Directory:
         """`mkdir claim` claims the step; there are no other directories in it."""
@@ -208,10 +242,12 @@ class StepDirectory(Directory):
         if name == "claim":
             await steps.give_back(self._step, agent)
             return
+        if name == "hold":
+            raise NotAllowed(f"{self.child(name)} goes when whoever has it open closes it")
         if name == "wait" or _is_exact(name):
             raise NotAllowed(f"{self.child(name)} is a view; remove the step itself: rm -r")
         await steps.may_change(self._step, agent)
-        if name in ("status", "handoff"):
+        if name in ("status", "handoff", "after"):
             await steps.remove_document(self._step, name)
         elif name != "owner":  # a view of the claim, which `rm -r` meets before the claim
             await self._view.project.files.remove(self._key(name))
@@ -240,7 +276,7 @@ class StepDirectory(Directory):
         agent = self._view.acting(caller)
         steps = self._view.project.steps
         await steps.may_change(self._step, agent)
-        ours = {keys.status(self._step), keys.handoff(self._step)}
+        ours = {keys.status(self._step), keys.handoff(self._step), keys.after(self._step)}
         if not _is_claimed(await self._look()):
             ours.add(keys.claim(self._step))  # what is left of one: it goes with the status
         left = [it.key for it in await steps.objects(self._step) if it.key not in ours]
@@ -248,6 +284,10 @@ class StepDirectory(Directory):
             raise NotEmpty(f"steps/{self._step} still has {left[0].rpartition('/')[2]}")
         await steps.remove_document(self._step, "handoff")
         await steps.remove_document(self._step, "status")
+        await steps.remove_document(self._step, "after")
+
+    async def _may_change(self, agent: AgentId) -> None:
+        await self._view.project.steps.may_change(self._step, agent)
 
     def _check_free(self, name: str) -> None:
         if name in _VIRTUAL:

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Final, Self, final
 
 from tcfs.wire import json
+from tcfs.wire._errors import Malformed
 from tcfs.wire._members import number, others, present, text
 
 
@@ -62,6 +63,7 @@ class Claim:
     mount: str | None = None
     result: State | None = None  # once finished
     released: bool = False  # a tombstone, on stores without conditional delete
+    hold: bool = False  # it lives no longer than a file that somebody has open
     best_effort: bool = False  # another may have won as well: the store decides no race
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -83,6 +85,7 @@ class Claim:
             mount=text(document, "mount"),
             result=State.parse(text(document, "result")),
             released=document.get("released") is True,
+            hold=document.get("hold") is True,
             best_effort=document.get("best_effort") is True,
             extra=others(document, _CLAIM),
         )
@@ -102,6 +105,7 @@ class Claim:
                     mount=self.mount,
                     result=self.result and self.result.value,
                     released=self.released or None,
+                    hold=self.hold or None,
                     best_effort=self.best_effort or None,
                 ),
                 **self.extra,
@@ -215,6 +219,45 @@ class Handoff:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """`after.json`, tcfs's own: which steps come before one, by their ids."""
+
+    steps: tuple[str, ...] = ()
+    agent: str
+    set_at: str | None = None
+    nonce: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Read it; raises Malformed, also where the ids are no list of texts."""
+        document = json.load_object(body)
+        steps = document.get("after")
+        if not isinstance(steps, list) or not all(isinstance(it, str) for it in steps):
+            raise Malformed("`after` is no list of step ids")
+        return cls(
+            steps=tuple(steps),
+            agent=text(document, "agent") or "unknown",
+            set_at=text(document, "set_at"),
+            nonce=text(document, "nonce"),
+            extra=others(document, _AFTER),
+        )
+
+    def encode(self, attempt: int = 1) -> bytes:
+        """Return the document; `attempt` makes no two attempts have the same ETag."""
+        return json.dump(
+            {
+                "after": list(self.steps),
+                "agent": self.agent,
+                **present(set_at=self.set_at, nonce=self.nonce),
+                **present(attempt=attempt if attempt > 1 else None),
+                **self.extra,
+            }
+        )
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """`agents/<id>.json`: presence."""
 
@@ -264,11 +307,12 @@ class Agent:
         )
 
 
-def _names(document: type[Claim | Status | Handoff | Agent], *more: str) -> frozenset[str]:
+def _names(document: type[Claim | Status | Handoff | After | Agent], *more: str) -> frozenset[str]:
     return frozenset(document.__dataclass_fields__) - {"extra"} | set(more)
 
 
 _CLAIM: Final = _names(Claim, "attempt")
 _STATUS: Final = _names(Status, "status", "attempt") - {"state", "foreign"}
 _HANDOFF: Final = _names(Handoff, "schema", "attempt")
+_AFTER: Final = _names(After, "after", "attempt") - {"steps"}
 _AGENT: Final = _names(Agent)

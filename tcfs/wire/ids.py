@@ -7,6 +7,7 @@ from tcfs.wire._errors import InvalidName
 
 AgentId = NewType("AgentId", str)
 StepId = NewType("StepId", str)
+LockId = NewType("LockId", str)
 Mailbox = NewType("Mailbox", str)
 """An agent's id, or `BROADCAST`."""
 
@@ -27,6 +28,11 @@ def step_id(name: str) -> StepId:
     """
     _checked(name, "a step id")
     return StepId(_checked(name.lower().replace(".", "-"), "a step id"))
+
+
+def lock_id(name: str) -> LockId:
+    """Return `name` as a lock's id, as it is written; or raise InvalidName."""
+    return LockId(_checked(name, "a lock id"))
 
 
 def mailbox(name: str) -> Mailbox:

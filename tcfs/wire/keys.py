@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from tcfs.wire._errors import InvalidName
-from tcfs.wire.ids import AgentId, Mailbox, StepId, is_control, step_id
+from tcfs.wire.ids import AgentId, LockId, Mailbox, StepId, is_control, lock_id, step_id
 
 AGENTS: Final = "agents/"
 MEMORY: Final = "memory/"
 HISTORY: Final = "memory/_history/"
 MESSAGES: Final = "messages/"
 STEPS: Final = "steps/"
+LOCKS: Final = "locks/"
 ARTIFACTS: Final = "artifacts/"
 SESSIONS: Final = "sessions/"
 
@@ -59,9 +60,36 @@ def handoff(step: StepId) -> str:
     return f"{STEPS}{step}/handoff.json"
 
 
+def after(step: StepId) -> str:
+    """Return the key of what comes before a step."""
+    return f"{STEPS}{step}/after.json"
+
+
+def lock(name: LockId) -> str:
+    """Return the key of a lock."""
+    return f"{LOCKS}{name}.json"
+
+
+def lock_of(key: str) -> LockId | None:
+    """Return the lock at `key`; None for what no lock id leads to."""
+    name = key[len(LOCKS) :].removesuffix(".json")
+    # The name + `.json` shows the object as it is, so that no lock can be called so.
+    if not key.startswith(LOCKS) or not key.endswith(".json") or name.endswith(".json"):
+        return None
+    try:
+        return lock_id(name)
+    except InvalidName:
+        return None
+
+
 def mail(box: Mailbox) -> str:
     """Return the prefix under which a mailbox's messages lie."""
     return f"{MESSAGES}{box}/"
+
+
+def cursor(agent: AgentId) -> str:
+    """Return the key of how far an agent has read its mail."""
+    return f"{MESSAGES}{agent}/_cursor.json"
 
 
 def is_leaf(name: str) -> bool:

@@ -14,6 +14,7 @@ import trio
 
 from tcfs.fuse import Identity, Options, serve
 from tcfs.fuse.inodes import Inodes
+from tcfs.project import Metrics
 from tcfs.project.errors import Held, Missing
 from tcfs.tree._base import (
     FIXED,
@@ -32,6 +33,7 @@ from tcfs.wire.ids import AgentId
 COMMITS: list[str] = []
 RELEASED: list[str] = []
 REFUSALS = Refusals()
+METRICS = Metrics("test")
 DOCUMENTS: dict[str, bytes] = {}
 MANY = 3000
 DEV = AgentId("dev")
@@ -108,9 +110,22 @@ class Document(Handle):
 class Waiting(Handle):
     blocking = True
 
+    def __init__(self) -> None:
+        self.passed = False
+
+    @property
+    def readable(self) -> bool:
+        return self.passed
+
+    async def until_readable(self) -> None:
+        await Gate.opened.wait()
+        self.passed = True
+
     async def read(self, offset: int, size: int) -> bytes:
         if offset:
             return b""
+        if self.passed:
+            return b"complete\n"
         Gate.readers += 1
         try:
             await Gate.opened.wait()
@@ -348,7 +363,16 @@ class Root(Directory):
             if isinstance(node, Directory):
                 node.keep = FIXED
             return node
-        if name in ("commits", "refusals", "inodes", "agent", "released", "readers", "bug"):
+        if name in (
+            "commits",
+            "refusals",
+            "inodes",
+            "agent",
+            "released",
+            "readers",
+            "polls",
+            "bug",
+        ):
             return TextFile(path)
         raise Missing(f"there is no {path}")
 
@@ -368,6 +392,8 @@ def text_of(path: str, caller: Caller) -> str:
             return str(next(len(one) for one in gc.get_objects() if isinstance(one, Inodes)))
         case "/readers":
             return str(Gate.readers)
+        case "/polls":
+            return str(METRICS.served["poll", 0])
         case "/agent":
             return f"{caller.agent}\n{IDENTITY.explain(caller)}"
     return "bug"
@@ -383,7 +409,9 @@ def main() -> None:
 
     async def run() -> None:
         root = Root("/")
-        await serve(root, options, identity=IDENTITY, refusals=REFUSALS, ready=ready)
+        await serve(
+            root, options, identity=IDENTITY, refusals=REFUSALS, metrics=METRICS, ready=ready
+        )
 
     began = time.monotonic()
     trio.run(run)

@@ -18,9 +18,10 @@ def test_echo_claims_and_the_next_echo_is_told_file_exists(mount: Mount, other: 
     assert "steps/design is held by designer" in other.errors()
     assert other.out("cat steps/design/owner") == "designer\n"
     assert other.out("cat steps/design/status") == "in_progress\n"
-    who, claimed, blank, note = other.out("cat steps/design/claim").splitlines()
+    who, claimed, lease, blank, note = other.out("cat steps/design/claim").splitlines()
     assert who == "designer"
     assert claimed.startswith("claimed 20")
+    assert lease.startswith("lease until 20")
     assert (blank, note) == ("", "on the API")
 
 
@@ -30,7 +31,6 @@ def test_echo_claims_and_the_next_echo_is_told_file_exists(mount: Mount, other: 
         "> steps/x/claim",
         ": > steps/x/claim",
         "echo note > steps/x/claim",
-        "echo note >> steps/x/claim",
         "touch steps/x/claim",
         "cp /etc/hostname steps/x/claim",
         "ln -s note steps/x/claim",
@@ -73,6 +73,9 @@ def test_the_holder_gives_back_by_rm_and_only_the_holder(mount: Mount, other: Mo
 
 
 def test_the_holder_adds_to_the_note(mount: Mount, other: Mount) -> None:
+    """`>> claim` adds to one's own note and renews the lease; it never claims."""
+    assert "No such file" in mount.sh("echo one >> steps/x/claim").stderr
+    assert "claim it: > /steps/x/claim" in mount.errors()
     mount.out("echo one > steps/x/claim; echo two >> steps/x/claim")
     assert other.out("cat steps/x/claim").endswith("\n\none\ntwo\n")
     assert "Operation not permitted" in other.sh("echo three >> steps/x/claim").stderr

@@ -1,5 +1,7 @@
 """Reads that wait: they end when told to, and no program sees an error it was not sent."""
 
+import ast
+import errno
 import os
 import pty
 import select
@@ -92,6 +94,73 @@ def test_a_mount_ends_while_somebody_waits(mount: Mount) -> None:
         )
         mount.end()
         assert waiting.wait(10) != 0
+
+
+READERS = """
+import errno, os, threading
+def work():
+    fd = os.open("steps/x/wait", os.O_RDONLY)
+    try: got.append(os.read(fd, 100))
+    except OSError as error: got.append(errno.errorcode[error.errno])
+    os.close(fd)
+got = []
+threads = [threading.Thread(target=work) for _ in range(520)]
+for it in threads: it.start()
+for it in threads: it.join()
+print({str(it): got.count(it) for it in set(got)})
+"""
+
+
+def test_all_else_goes_on_while_as_many_wait_as_may(mount: Mount, other: Mount) -> None:
+    """At most 512 reads wait in a mount; one more is EAGAIN, and everything else goes on."""
+    command = ["python3", "-c", READERS]
+    with subprocess.Popen(command, cwd=mount.path, stdout=subprocess.PIPE, text=True) as crowd:
+        until(lambda: "tcfs_blocked_reads 512\n" in mount.out("cat .tcfs/metrics"), "the readers")
+        until(lambda: mount.errors().count(" EAGAIN 512 reads wait ") == 8, "the refusals")
+        mount.out("echo v > memory/k; echo hi >> messages/developer/inbox; echo > steps/y/claim")
+        mount.out("cp /etc/hostname artifacts/shared/; cmp /etc/hostname artifacts/shared/hostname")
+        assert mount.out("cat memory/k; ls steps; ls -l artifacts/shared | wc -l") == "v\ny\n2\n"
+        other.out("echo complete > steps/x/status")
+        out, _ = crowd.communicate(timeout=60)
+    assert ast.literal_eval(out) == {"EAGAIN": 8, "b'complete\\n'": 512}
+
+
+def test_poll_is_ready_when_a_read_would_not_wait(mount: Mount, other: Mount) -> None:
+    """Each file, and no other, is told of as soon as it is ready.
+
+    `poll`, `select` and `epoll` tell when a read would not wait; ordinary files are always ready.
+    """
+    names = ("steps/x/wait", "steps/y/wait", "messages/designer/wait", ".tcfs/events", "README")
+    fds = {os.open(mount.path / name, os.O_RDONLY): name for name in names}
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+
+    def ready() -> set[str]:
+        found = poll.poll(100)
+        assert {events for _, events in found} <= {select.POLLIN}
+        return {fds[fd] for fd, _ in found}
+
+    try:
+        assert ready() == {"README"}
+        other.out("echo complete > steps/x/status")
+        until(lambda: ready() == {"README", "steps/x/wait", ".tcfs/events"}, "the step")
+        other.out("echo hi >> messages/designer/inbox")
+        other.out("echo blocked > steps/y/status")
+        until(lambda: ready() == set(names), "all the others")
+        got = {}
+        for fd, name in fds.items():
+            try:
+                got[name] = os.read(fd, 1 << 20)
+            except OSError as error:
+                got[name] = errno.errorcode[error.errno].encode()
+        assert got["steps/x/wait"] == b"complete\n"
+        assert got["steps/y/wait"] == b"ECANCELED"
+        assert got["messages/designer/wait"].endswith(b"(direct) developer: hi\n")
+    finally:
+        for fd in fds:
+            os.close(fd)
+    assert "hi" in mount.out("cat messages/designer/inbox")
 
 
 def _expect(terminal: int, text: bytes) -> None:

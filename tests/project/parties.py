@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tcfs.project import Project
+from tcfs.project._clock import Clock
 from tcfs.project.steps import Steps, Tenure, effective
 from tcfs.project.steps._look import of_objects
 from tcfs.project.steps._state import Effective
@@ -14,7 +15,7 @@ from tcfs.stores import Object
 from tcfs.wire import keys
 from tcfs.wire.documents import State
 from tcfs.wire.ids import AgentId, StepId
-from tests.memory_store import MemoryStore
+from tests.memory_store import MemoryStore, monotonic
 
 A, B = AgentId("a"), AgentId("b")
 X = StepId("x")
@@ -23,10 +24,20 @@ PENDING, IN_PROGRESS, COMPLETE = State.PENDING, State.IN_PROGRESS, State.COMPLET
 
 
 @asynccontextmanager
-async def mounted(store: MemoryStore, state: Path, agent: AgentId = A) -> AsyncIterator[Project]:
+async def mounted(
+    store: MemoryStore, state: Path, agent: AgentId = A, lease: int = 900
+) -> AsyncIterator[Project]:
     """Yield a project as a mount has it. `state` is what outlives a crash of it."""
-    async with Project.open(store, agent=agent, host=f"host-{agent}", state=state) as project:
+    host = f"host-{agent}"
+    async with Project.open(
+        store, agent=agent, host=host, state=state, lease=lease, clock=Clock(monotonic)
+    ) as project:
         yield project
+
+
+def forget(project: Project) -> None:
+    """Let a mount know nothing of what it holds, as the next one of that agent would not."""
+    project.steps._context.tenures._held.clear()
 
 
 async def take(steps: Steps, agent: AgentId, step: StepId = X, note: str | None = None) -> Tenure:

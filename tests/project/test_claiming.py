@@ -42,6 +42,9 @@ async def test_losing_claim_to_who_has_it_costs_the_look(tmp_path: Path) -> None
     store = MemoryStore()
     async with mounted(store, tmp_path / "a") as one, mounted(store.other(), tmp_path / "b") as two:
         await take(two.steps, B)
+        await one.steps.look(X)  # asks for the time, once
+        await trio.sleep(1)
+        store.requests.clear()
         with pytest.raises(Held, match=r"steps/x is held by b.*wait"):
             await one.steps.claim(X, A)
     assert sorted(store.requests) == [("GET", CLAIM), ("GET", STATUS)]
@@ -95,7 +98,7 @@ async def test_claim_and_status_carry_the_tenure(tmp_path: Path) -> None:
     assert claim["generation"] == status["generation"] == 1
     assert claim["host"] == "host-a"
     assert claim["mount"] == project.mount
-    assert claim["lease"] is None
+    assert claim["lease"]["seconds"] == 900
     assert (status["status"], status["note"]) == ("in_progress", "what I will do\n")
     assert status["started_at"] == claim["claimed_at"]
 

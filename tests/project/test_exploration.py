@@ -28,6 +28,7 @@ from tests.project.parties import (
     A,
     B,
     X,
+    forget,
     mounted,
     place,
     state_of,
@@ -131,7 +132,7 @@ async def settle(world: World, one: Project, two: Project) -> None:
         assert state_of(world.store).tenure == won.claim.id, "pending, and cannot be claimed"
     elif now.state is IN_PROGRESS:
         mount = one if now.agent == one.agent else two
-        mount.steps._tenures.clear()
+        forget(mount)
         await mount.steps.give_back(X, mount.agent)
         assert state_of(world.store).state is PENDING, "held, and cannot be given back"
 

@@ -149,6 +149,7 @@ async def test_finishing_lifts_the_lease_and_writes_the_result_first(tmp_path: P
     store = MemoryStore()
     async with mounted(store, tmp_path) as project:
         won = await take(project.steps, A)
+        await project.steps.look(X)  # asks for the time, once
         start = len(store.requests)
         await project.steps.set_state(X, A, COMPLETE)
     assert sorted(store.requests[start : start + 2]) == [("GET", CLAIM), ("GET", STATUS)]

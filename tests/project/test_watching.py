@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 from tcfs.project import Project
+from tcfs.project._watch import TICK
 from tcfs.project.errors import WontComplete
-from tcfs.project.steps._watch import TICK
 from tcfs.stores import Unavailable
 from tcfs.stores.deadline import within
 from tcfs.wire.documents import State
@@ -111,7 +111,20 @@ async def test_nobody_waiting_costs_no_requests(tmp_path: Path) -> None:
         assert store.requests == []
 
 
+async def test_idle_mount_asks_once_a_minute_at_most(tmp_path: Path) -> None:
+    """While nobody waits, a mount asks nothing of the store but a heartbeat a minute."""
+    store = MemoryStore()
+    async with mounted(store, tmp_path) as project:
+        await project.present()
+        await trio.sleep(1)
+        store.requests.clear()
+        await trio.sleep(3600)
+        assert set(store.requests) == {("PUT", "agents/a.json")}
+        assert 55 <= len(store.requests) <= 60
+
+
 async def test_a_thousand_waiters_cost_what_one_does(tmp_path: Path) -> None:
+    """A thousand who wait for one step cost what one does."""
     costs = []
     for waiters in (1, 1000):
         store = MemoryStore()
@@ -177,14 +190,13 @@ async def test_waiter_that_gives_up_first_leaves_the_others_waiting(tmp_path: Pa
     store = MemoryStore()
     times: list[float] = []
     async with mounted(store, tmp_path) as project, trio.open_nursery() as nursery:
-        stuck = trio.Event()
         with trio.CancelScope() as first:
 
             async def give_up() -> None:
                 nursery.start_soon(waiting, project, times)
                 await trio.sleep(0.1)
                 first.cancel()
-                await stuck.wait()
+                await trio.testing.wait_all_tasks_blocked()
 
             store.before("GET", STATUS, give_up)
             await project.steps.wait(X)

@@ -17,10 +17,13 @@ from tcfs.stores import (
     Oversized,
     PreconditionFailed,
     Store,
+    boottime,
 )
 from tcfs.stores.deadline import within
+from tcfs.stores.observed import Observed
 from tests.stores.looking import get, listed
 
+SECOND = 1_000_000_000  # nanoseconds
 OTHER = ETag("0123456789abcdef0123456789abcdef")
 
 ODD = [
@@ -442,3 +445,66 @@ async def test_object_too_large_to_be_a_document_is_not_got_whole(store: Store) 
 async def _parts(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), 1 << 20):
         yield body[start : start + (1 << 20)]
+
+
+# the store's clock
+
+
+async def test_the_store_s_clock_bounds_the_time_that_objects_bear(store: Store) -> None:
+    """Whatever a put's answer, or a question of its own, tells of the clock holds for objects."""
+    before = await store.clock()
+    assert before is not None
+    sent = boottime()
+    dated = await store.put_dated("agents/a.json", b"{}")
+    received = boottime()
+    assert dated.offset is not None
+    shown = (await get(store, "agents/a.json")).modified
+    for offset in (before, dated.offset):
+        assert offset.low <= offset.high
+        # A store may tell whole seconds only, and then tells the past one.
+        assert sent + offset.low - SECOND <= shown <= received + offset.high
+    assert (await get(store, "agents/a.json")).etag == dated.etag
+
+
+async def test_a_dated_put_obeys_its_condition(store: Store) -> None:
+    dated = await store.put_dated("k", b"one")
+    again = await store.put_dated("k", b"two", if_match=dated.etag)
+    with pytest.raises((PreconditionFailed, Conflict)):
+        await store.put_dated("k", b"three", if_match=dated.etag)
+    found = await get(store, "k")
+    assert (found.body, found.etag) == (b"two", again.etag)
+
+
+async def test_what_an_observer_is_told(store: Store) -> None:
+    """Each request once, what it changed, and nothing of what failed."""
+    told = Told()
+    observed = Observed(store, told)
+    etag = await observed.put("d/a", b"1")
+    with pytest.raises((AlreadyExists, Conflict)):
+        await observed.put("d/a", b"2", if_absent=True)
+    await observed.copy("d/a", "d/b")
+    assert [it.key async for page in observed.list("d/") for it in page] == ["d/a", "d/b"]
+    await observed.delete("d/b")
+    with pytest.raises(NotFound):
+        await observed.get("d/b")
+    dated = await observed.put_dated("d/c", b"3")
+    copied = told.changes[1][1]
+    assert copied is not None
+    expected = [("d/a", etag), ("d/b", copied), ("d/b", None), ("d/c", dated.etag)]
+    assert told.changes == expected
+    assert told.requests == ["PUT", "PUT!", "COPY", "LIST", "DELETE", "GET!", "PUT"]
+
+
+class Told:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.changes: list[tuple[str, ETag | None]] = []
+
+    def asked(self, verb: str, seconds: float, error: Exception | None) -> None:
+        assert seconds >= 0
+        self.requests.append(verb if error is None else f"{verb}!")
+
+    def changed(self, key: str, etag: ETag | None) -> None:
+        self.changes.append((key, etag))

@@ -5,7 +5,7 @@ The protocol is in `_claim`, `_finish` and `_release`; `_state` judges; this is 
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, final
@@ -15,12 +15,12 @@ import trio
 from tcfs.project._apart import start_apart
 from tcfs.project._conditional import Lost
 from tcfs.project._documents import WALK
-from tcfs.project._journal import Untold
+from tcfs.project._journal import Holding, Untold
 from tcfs.project._locks import Locks
-from tcfs.project.errors import NotHolder, Refused, WontComplete
+from tcfs.project.errors import Held, NotHolder, Refused, WontComplete
 from tcfs.project.steps._claim import (
     Tenure,
-    annotate,
+    Terms,
     begin,
     claim,
     held,
@@ -29,10 +29,12 @@ from tcfs.project.steps._claim import (
 )
 from tcfs.project.steps._context import Context
 from tcfs.project.steps._finish import finish, hand_off, lacks_status, mend_status, read_handoff
-from tcfs.project.steps._look import Look, look, of_objects
+from tcfs.project.steps._keep import adopt, annotate, renew
+from tcfs.project.steps._look import Look
+from tcfs.project.steps._plan import plan
 from tcfs.project.steps._release import give_back, reopen, undo
 from tcfs.project.steps._state import Effective, effective, holds
-from tcfs.project.steps._watch import Watcher
+from tcfs.project.steps._watch import StepWatcher
 from tcfs.stores import Entry, PreconditionFailed, StoreError
 from tcfs.stores.deadline import DEFAULT, within
 from tcfs.wire import keys
@@ -53,6 +55,8 @@ __all__ = [
 ]
 
 log: Final = logging.getLogger(__name__)
+LEASE: Final = 900  # seconds: tree.md, how long a claim lives
+SHORTEST: Final = 3  # deadlines that a lease has at least: protocol.md, Steps
 CATCH_UP: Final = 5.0  # seconds between looks at what is to be undone, or is not begun yet
 
 
@@ -69,12 +73,11 @@ class StepSummary:
 class Steps:
     """The steps of a project, as one mount acts on them."""
 
-    def __init__(self, context: Context, watcher: Watcher, nursery: trio.Nursery) -> None:
+    def __init__(self, context: Context, watcher: StepWatcher, nursery: trio.Nursery) -> None:
         self._context = context
         self._watcher = watcher
         self._nursery = nursery
         self._alone = Locks()
-        self._tenures: dict[tuple[StepId, AgentId], str | None] = {}
         self._unbegun: dict[str, tuple[Tenure, str | None]] = {}
         self._mending: set[StepId] = set()
 
@@ -82,7 +85,7 @@ class Steps:
 
     async def look(self, step: StepId, *, max_age: float = 0.0) -> Look:
         """Return the step as it is; and mend it where a crash left the status behind."""
-        seen = await look(self._context.documents, step, max_age=max_age)
+        seen = await self._context.look(step, max_age=max_age)
         if lacks_status(seen) and step not in self._mending:
             self._mending.add(step)
             start_apart(self._nursery, self._mend, step)
@@ -114,8 +117,10 @@ class Steps:
             key for step in ids for key in (keys.claim(StepId(step)), keys.status(StepId(step)))
         ]
         found = await documents.read_many(entries[key] for key in wanted if key in entries)
+        if found:
+            await self._context.clock.ask(documents.store)
         return [
-            (step, of_objects(found.get(keys.claim(step)), found.get(keys.status(step))))
+            (step, self._context.seen(found.get(keys.claim(step)), found.get(keys.status(step))))
             for step in map(StepId, ids)
         ]
 
@@ -143,7 +148,8 @@ class Steps:
 
     def held_here(self) -> dict[AgentId, StepId]:
         """Return the step that each agent claimed last through this mount, of those it holds."""
-        return {agent: step for step, agent in self._tenures}
+        steps = ((it.agent, keys.step_of(it.key)) for it in self._context.tenures)
+        return {agent: StepId(step) for agent, step in steps if step is not None}
 
     # acting
 
@@ -154,13 +160,63 @@ class Steps:
             Held: somebody has it or finished it, `agent` included.
             OutcomeUnknown: unknown; it is undone as soon as it shows.
         """
+        return await self._claim(step, agent, Terms(self._context.lease))
+
+    async def hold(self, step: StepId, agent: AgentId) -> Tenure:
+        """Claim the step for as long as a file is open, or take on the claim that `agent` has.
+
+        Whoever closes the file calls `let_go`. Raises as `claim` does.
+        """
+        terms = Terms(self._context.lease or LEASE, bound=True)
+        async with self._alone.hold(step):
+            seen = await self._context.look(step, max_age=WALK)
+            ours = self._context.tenures.of(keys.claim(step), agent)
+            if ours is not None and ours.bound:
+                raise held(step, seen)
+            if holds(seen.claim, seen.status, agent, ours.id if ours else None):
+                tenure = ours.id if ours else None
+                try:
+                    won = await adopt(self._context, step, agent, tenure, terms)
+                except NotHolder as error:
+                    raise Held(str(error)) from None
+                return self._keep(won, terms)
+        return await self._claim(step, agent, terms)
+
+    async def let_go(self, won: Tenure) -> None:
+        """Give back what `hold` or a read of `ready/take` claimed, unless it ended otherwise.
+
+        Raises OutcomeUnknown, Unavailable, Denied, ReadOnly
+        """
+        agent = AgentId(won.claim.agent)
+        if self._tenure(won.step, agent) == won.claim.id:
+            with suppress(NotHolder):
+                await self.give_back(won.step, agent)
+
+    async def lend(self, step: StepId, agent: AgentId) -> Tenure:
+        """Claim the step for one who is about to be told of it; then call `hand_over`.
+
+        Its lease is short, and it is given back if this mount ends first. Raises as `claim` does.
+        """
+        return await self._claim(step, agent, Terms(SHORTEST * self._context.deadline, bound=True))
+
+    async def hand_over(self, won: Tenure) -> None:
+        """Let a step that was lent be its holder's for as long as any; raises NotHolder."""
+        terms = Terms(self._context.lease)
+        agent = AgentId(won.claim.agent)
+        async with self._alone.hold(won.step):
+            if self._tenure(won.step, agent) != won.claim.id:
+                return  # it is finished already, or given back
+            assert won.claim.id is not None
+            await renew(self._context, won.step, agent, won.claim.id, terms)
+            self._keep(won, terms)
+
+    async def _claim(self, step: StepId, agent: AgentId, terms: Terms) -> Tenure:
         async with self._alone.hold(step):
             # A look-up of a moment ago will do: the conditional create is what decides.
-            seen = await look(self._context.documents, step, max_age=WALK)
+            seen = await self._context.look(step, max_age=WALK)
             with Untold(self._context.journal) as untold:
-                won = await claim(self._context, step, agent, seen, untold)
-            self._tenures[step, agent] = won.claim.id
-            return won
+                won = await claim(self._context, step, agent, seen, untold, terms)
+            return self._keep(won, terms)
 
     async def take_over(self, step: StepId, agent: AgentId) -> Tenure:
         """Take the step from whoever holds it, and return once that is sure; then call `begin`.
@@ -172,14 +228,21 @@ class Steps:
             Held: it is finished, or it changed at this moment.
             OutcomeUnknown: unknown; it is given back as soon as it shows.
         """
+        terms = Terms(self._context.lease)
         async with self._alone.hold(step):
-            seen = await look(self._context.documents, step)
+            seen = await self._context.look(step)
             if seen.effective.state.final:
                 raise held(step, seen)
             with Untold(self._context.journal) as untold:
-                won = await replace_claim(self._context, step, agent, seen, untold)
-            self._tenures[step, agent] = won.claim.id
-            return won
+                won = await replace_claim(self._context, step, agent, seen, untold, terms)
+            return self._keep(won, terms)
+
+    def _keep(self, won: Tenure, terms: Terms) -> Tenure:
+        assert won.claim.id is not None
+        agent, seconds = AgentId(won.claim.agent), won.claim.lease.seconds if won.claim.lease else 0
+        key = keys.claim(won.step)
+        self._context.tenures.keep(Holding(key, agent, won.claim.id, seconds, terms.bound))
+        return won
 
     async def begin(self, won: Tenure, note: str | None) -> None:
         """Write the status of a claim that was won, with its note.
@@ -211,9 +274,9 @@ class Steps:
             try:
                 await give_back(self._context, step, agent, self._tenure(step, agent))
             except NotHolder:
-                self._tenures.pop((step, agent), None)
+                self._drop(step, agent)
                 raise
-            self._tenures.pop((step, agent), None)
+            self._drop(step, agent)
 
     async def set_state(self, step: StepId, agent: AgentId, state: State) -> None:
         """Do what writing a word to `status` means.
@@ -223,17 +286,19 @@ class Steps:
             Held: nobody had it, and another was quicker.
         """
         async with self._alone.hold(step):
-            seen = await look(self._context.documents, step)
+            seen = await self._context.look(step)
             now = seen.effective
+            # Lease apart: what ran out is one's own until somebody takes it.
+            mine = holds(seen.claim, seen.status, agent, self._tenure(step, agent))
             match state:
                 case State.IN_PROGRESS:
-                    if not holds(seen.claim, seen.status, agent, self._tenure(step, agent)):
+                    if not mine:
                         raise not_holder(step, seen)
-                case State.PENDING if now.state is State.PENDING:
-                    return
-                case State.PENDING if now.state is State.IN_PROGRESS:
+                case State.PENDING if now.state is State.PENDING and not mine:
+                    await plan(self._context, step, agent)
+                case State.PENDING if now.state is State.IN_PROGRESS or mine:
                     await give_back(self._context, step, agent, self._tenure(step, agent))
-                    self._tenures.pop((step, agent), None)
+                    self._drop(step, agent)
                 case State.PENDING:
                     await reopen(self._context, step, agent)
                 case _ if now.state is state and now.agent == agent:
@@ -243,9 +308,9 @@ class Steps:
                         tenure = self._tenure(step, agent)
                         await finish(self._context, step, agent, tenure, state, seen)
                     except NotHolder:
-                        self._tenures.pop((step, agent), None)
+                        self._drop(step, agent)
                         raise
-                    self._tenures.pop((step, agent), None)
+                    self._drop(step, agent)
 
     async def hand_off(self, step: StepId, agent: AgentId, text: HandoffText) -> None:
         """Write the note for whoever comes next; raises NotHolder."""
@@ -273,11 +338,10 @@ class Steps:
             except PreconditionFailed:
                 raise NotHolder(f"steps/{step}/{name} was written just now; look again") from None
             documents.deleted(key)
-            self._watcher.changed(step)
 
     async def _remove_dead_claim(self, step: StepId) -> None:
         # One that was given back, or landed late, would hold the step again without the status.
-        seen = await look(self._context.documents, step)
+        seen = await self._context.look(step)
         claim, etag = seen.claim, seen.claim_etag
         if claim is None or etag is None or claim.released:
             return
@@ -287,10 +351,15 @@ class Steps:
             except Lost:
                 raise NotHolder(f"steps/{step} was written just now; look again") from None
 
+    async def plan(self, step: StepId, agent: AgentId) -> None:
+        """Let a step be there, pending, that was nothing yet; raises what a write raises."""
+        async with self._alone.hold(step):
+            await plan(self._context, step, agent)
+
     async def may_change(self, step: StepId, agent: AgentId) -> None:
         """Raise NotHolder unless the step is `agent`'s, or nobody's."""
         seen = await self.look(step)
-        if seen.effective.agent not in (None, agent):
+        if seen.effective_for(agent, self._tenure(step, agent)).agent not in (None, agent):
             raise not_holder(step, seen)
 
     # in the background
@@ -303,32 +372,61 @@ class Steps:
 
     async def clear_up(self) -> None:
         """Do once what `catch_up` does again and again; what fails is left for the next time."""
-        for entry in self._context.journal.due():
-            async with self._alone.hold(entry.step):
-                await self._quietly(partial(undo, self._context, entry))
+        for entry in self._context.journal.due(keys.STEPS):
+            step = keys.step_of(entry.key)
+            if step is not None:
+                async with self._alone.hold(step):
+                    await quietly(partial(undo, self._context, StepId(step), entry.nonce))
         for won, note in list(self._unbegun.values()):
             with within(DEFAULT):
                 await self.begin(won, note)
 
+    async def carry_on(self, holding: Holding) -> bool:
+        """Take on what a mount held that is no more, or give it back if it was bound to a file.
+
+        Returns whether it is `holding`'s agent's by now; what fails is left to the lease.
+        """
+        step = StepId(keys.step_of(holding.key) or "")
+        terms = Terms(holding.seconds)
+        async with self._alone.hold(step):
+            if holding.bound:
+                await give_back(self._context, step, holding.agent, holding.id)
+                return False
+            won = await adopt(self._context, step, holding.agent, holding.id, terms)
+            self._keep(won, terms)
+        return True
+
+    async def renew(self, holding: Holding) -> None:
+        """Let the lease of a step begin anew; raises NotHolder, and what a write raises."""
+        step = StepId(keys.step_of(holding.key) or "")
+        async with self._alone.hold(step):
+            if self._context.tenures.of(holding.key, holding.agent) == holding:
+                terms = Terms(holding.seconds, holding.bound)
+                await renew(self._context, step, holding.agent, holding.id, terms)
+
     async def _mend(self, step: StepId) -> None:
         try:
             async with self._alone.hold(step):
-                await self._quietly(partial(self._mend_alone, step))
+                await quietly(partial(self._mend_alone, step))
         finally:
             self._mending.discard(step)
 
     async def _mend_alone(self, step: StepId) -> None:
-        seen = await look(self._context.documents, step)
+        seen = await self._context.look(step)
         if lacks_status(seen):
             await mend_status(self._context, step, seen)
 
-    async def _quietly(self, act: Callable[[], Awaitable[object]]) -> None:
-        """Run what is tried again later anyway; its failure is only worth a line in the log."""
-        try:
-            with within(DEFAULT):
-                await act()
-        except (StoreError, Refused, Lost) as error:
-            log.warning("in the background: %s", error)
-
     def _tenure(self, step: StepId, agent: AgentId) -> str | None:
-        return self._tenures.get((step, agent))
+        return self._context.tenures.id(keys.claim(step), agent)
+
+    def _drop(self, step: StepId, agent: AgentId) -> None:
+        self._context.tenures.drop(keys.claim(step), agent)
+
+
+async def quietly(act: Callable[[], Awaitable[object]]) -> None:
+    """Run what is tried again later anyway; its failure is only worth a line in the log."""
+    try:
+        with within(DEFAULT):
+            await act()
+    except (StoreError, Refused, Lost) as error:
+        log.warning("in the background: %s", error)

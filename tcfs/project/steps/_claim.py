@@ -8,9 +8,9 @@ from typing import Final, final
 from tcfs.project._conditional import Lost
 from tcfs.project._journal import Entry, Untold
 from tcfs.project.errors import Held, NotHolder
-from tcfs.project.steps._context import Context, note_of
-from tcfs.project.steps._look import Look, look, parse_claim, parse_status
-from tcfs.project.steps._state import effective, holds, is_stale
+from tcfs.project.steps._context import Context
+from tcfs.project.steps._look import Look, parse_claim, parse_status
+from tcfs.project.steps._state import effective, is_stale
 from tcfs.stores import ETag, OutcomeUnknown, StoreError
 from tcfs.wire import keys
 from tcfs.wire.documents import Claim, State, Status
@@ -32,8 +32,17 @@ class Tenure:
     status_etag: ETag | None
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """For how long a claim is made: seconds of its lease (0: for ever), `bound` to a file."""
+
+    lease: float
+    bound: bool = False
+
+
 async def claim(
-    context: Context, step: StepId, agent: AgentId, seen: Look, untold: Untold
+    context: Context, step: StepId, agent: AgentId, seen: Look, untold: Untold, terms: Terms
 ) -> Tenure:
     """Claim `step`, which `seen` shows, for `agent`, and return once it is surely won.
 
@@ -46,11 +55,11 @@ async def claim(
     """
     if seen.effective.state is not State.PENDING:
         raise held(step, seen)
-    return await replace_claim(context, step, agent, seen, untold)
+    return await replace_claim(context, step, agent, seen, untold, terms)
 
 
 async def replace_claim(
-    context: Context, step: StepId, agent: AgentId, seen: Look, untold: Untold
+    context: Context, step: StepId, agent: AgentId, seen: Look, untold: Untold, terms: Terms
 ) -> Tenure:
     """Put a new tenure of `agent` where `seen` shows a claim, or none; raises as `claim` does."""
     ours = Claim(
@@ -59,11 +68,13 @@ async def replace_claim(
         id=(nonce := fresh()),
         nonce=nonce,
         generation=seen.generation + 1,
+        lease=context.tenures.lease(terms.lease),
+        hold=terms.bound,
         host=context.host,
         mount=context.mount,
         best_effort=context.documents.store.capabilities.claims == "best-effort",
     )
-    untold.enter(Entry(nonce, step, agent))
+    untold.enter(Entry(nonce, keys.claim(step), agent))
     try:
         written = await context.put_claim(step, ours, seen.claim_etag)
     except Lost as lost:
@@ -118,7 +129,7 @@ async def _raise_generation(context: Context, won: Tenure, untold: Untold | None
     assert won.status is not None
     raised = replace(won.claim, nonce=(nonce := fresh()), generation=won.status.generation + 1)
     if untold is not None:
-        untold.enter(Entry(nonce, won.step, AgentId(raised.agent)))
+        untold.enter(Entry(nonce, keys.claim(won.step), AgentId(raised.agent)))
     try:
         written = await context.put_claim(won.step, raised, won.claim_etag)
     except Lost as lost:
@@ -139,7 +150,7 @@ async def begin(context: Context, won: Tenure, note: str | None) -> None:
         try:
             await context.put_status(won.step, document, base)
         except Lost:
-            seen = await look(context.documents, won.step)
+            seen = await context.look(won.step)
             if not _still_to_begin(won, seen):
                 return
             assert seen.claim is not None
@@ -162,34 +173,6 @@ def _still_to_begin(won: Tenure, seen: Look) -> bool:
         return False
     state = effective(seen.claim, seen.status, ran_out=False).state
     return state is State.IN_PROGRESS or is_stale(seen.claim, seen.status)
-
-
-async def annotate(
-    context: Context, step: StepId, agent: AgentId, tenure: str | None, text: str
-) -> None:
-    """Add `text` to the note of the claim that `agent` holds, and renew the claim.
-
-    Raises:
-        NotHolder: it does not hold the step.
-        OutcomeUnknown, Unavailable, Denied, ReadOnly
-    """
-    for _ in range(TRIES):
-        seen = await look(context.documents, step)
-        if not holds(seen.claim, seen.status, agent, tenure):
-            raise not_holder(step, seen)
-        assert seen.claim is not None
-        note = note_of(seen.claim, seen.status) or ""
-        try:
-            renewed = replace(seen.claim, nonce=fresh())
-            await context.put_claim(step, renewed, seen.claim_etag)
-            status = context.status_of(
-                renewed, State.IN_PROGRESS, before=seen.status, note=note + text
-            )
-            await context.put_status(step, status, seen.status_etag)
-        except Lost:
-            continue
-        return
-    raise NotHolder(f"steps/{step} kept changing hands; look at steps/{step}/claim")
 
 
 def held(step: StepId, seen: Look) -> Held:

@@ -8,7 +8,9 @@ from tcfs.project._clock import Clock
 from tcfs.project._conditional import Writer
 from tcfs.project._documents import Documents
 from tcfs.project._journal import Journal
-from tcfs.project.steps._look import Look, parse_claim
+from tcfs.project._tenures import Tenures
+from tcfs.project._together import together
+from tcfs.project.steps._look import Look, of_objects, parse_claim
 from tcfs.stores import ETag, Object
 from tcfs.wire import Malformed, keys
 from tcfs.wire.documents import Claim, Handoff, State, Status
@@ -26,24 +28,44 @@ class Context:
     journal: Journal
     host: str
     mount: str
+    tenures: Tenures
+    lease: int  # seconds that a claim lives without being renewed; 0: for ever
+    deadline: float  # seconds that an operation may take
     conditional_delete: bool
-    changed: Callable[[StepId], None]  # wakes whoever waits in this mount
+
+    async def look(self, step: StepId, *, max_age: float = 0.0) -> Look:
+        """Read claim and status together; either order was explored. Raises what a get raises."""
+        status, claim = await together(
+            lambda: self.documents.read(keys.status(step), max_age=max_age),
+            lambda: self.documents.read(keys.claim(step), max_age=max_age),
+        )
+        seen = self.seen(claim, status)
+        if seen.claim is None or seen.claim.lease is None or self.clock.earliest() is not None:
+            return seen
+        await self.clock.ask(self.documents.store)  # a mount knows by its heartbeats
+        return self.seen(claim, status)
+
+    def seen(self, claim: Object | None, status: Object | None) -> Look:
+        """Return the look at a step whose two objects are at hand."""
+        return of_objects(claim, status, self.tenures.ran_out)
 
     async def put_claim(self, step: StepId, claim: Claim, base: ETag | None) -> Object:
         """Create or replace a claim; raises as `Writer.write`."""
+        sent = self.clock.monotonic()
         written = await self.writer.write(
             keys.claim(step), claim.encode, _carries(Claim.parse, claim.nonce), base
         )
-        self.changed(step)
+        if claim.result is not None or claim.released:
+            self.tenures.forget(claim.id)
+        elif claim.mount == self.mount:
+            self.tenures.written(claim, sent)
         return written
 
     async def put_status(self, step: StepId, status: Status, base: ETag | None) -> Object:
         """Create or replace a status; raises as `Writer.write`."""
-        written = await self.writer.write(
+        return await self.writer.write(
             keys.status(step), status.encode, _carries(Status.parse, status.nonce), base
         )
-        self.changed(step)
-        return written
 
     async def put_handoff(self, step: StepId, handoff: Handoff, base: ETag | None) -> Object:
         """Create or replace a handoff record; raises as `Writer.write`."""
@@ -65,9 +87,11 @@ class Context:
                 return there is not None and there.id == claim.id and not there.released
 
             await self.writer.delete(keys.claim(step), etag, same_tenure)
-            self.changed(step)
+            self.tenures.forget(claim.id)
         else:
-            tombstone = replace(claim, nonce=fresh(), lease=None, result=None, released=True)
+            tombstone = replace(
+                claim, nonce=fresh(), lease=None, hold=False, result=None, released=True
+            )
             await self.put_claim(step, tombstone, etag)
 
     def status_of(

@@ -5,10 +5,10 @@ from dataclasses import replace
 from tcfs.project._conditional import Lost
 from tcfs.project._journal import Untold
 from tcfs.project.errors import Missing, NotHolder
-from tcfs.project.steps._claim import TRIES, Tenure, claim, not_holder
+from tcfs.project.steps._claim import TRIES, Tenure, Terms, claim, not_holder
 from tcfs.project.steps._context import Context
-from tcfs.project.steps._look import Look, look
-from tcfs.project.steps._state import effective, holds, is_stale
+from tcfs.project.steps._look import Look
+from tcfs.project.steps._state import holds, is_stale
 from tcfs.stores import Object, OutcomeUnknown
 from tcfs.wire import Malformed, keys
 from tcfs.wire.documents import Claim, Handoff, State
@@ -37,14 +37,14 @@ async def finish(
             assert seen.claim_etag is not None
             held = Tenure(step, seen.claim, seen.claim_etag, seen.status, seen.status_etag)
         elif seen.effective.state is State.PENDING:
-            held = await claim(context, step, agent, seen, untold)
+            held = await claim(context, step, agent, seen, untold, Terms(context.lease))
         else:
             raise not_holder(step, seen)
-        finished = replace(held.claim, nonce=fresh(), lease=None, result=result)
+        finished = replace(held.claim, nonce=fresh(), lease=None, hold=False, result=result)
         try:
             await context.put_claim(step, finished, held.claim_etag)
         except Lost:
-            raise not_holder(step, await look(context.documents, step)) from None
+            raise not_holder(step, await context.look(step)) from None
     await _settle_handoff(context, step, finished, result)
     status = context.status_of(finished, result, before=held.status)
     try:
@@ -56,7 +56,7 @@ async def finish(
 async def _settle_status(context: Context, step: StepId, finished: Claim, result: State) -> None:
     """Write the status after its condition failed, while the claim is ours with this result."""
     for _ in range(TRIES):
-        seen = await look(context.documents, step)
+        seen = await context.look(step)
         there = seen.claim
         if there is None or there.id != finished.id or there.result is not result:
             break
@@ -136,8 +136,8 @@ async def hand_off(
         OutcomeUnknown, Unavailable, Denied, ReadOnly
     """
     for _ in range(TRIES):
-        seen = await look(context.documents, step)
-        now = effective(seen.claim, seen.status, ran_out=False)
+        seen = await context.look(step)
+        now = seen.effective_for(agent, tenure)
         if now.agent not in (None, agent) or (
             tenure is not None and now.tenure not in (None, tenure)
         ):
@@ -157,6 +157,12 @@ async def hand_off(
             await context.put_handoff(step, record, found.etag if found else None)
         except Lost:
             continue
+        if claim is not None:
+            # Nothing but the claim says whose the step is: had it been taken over meanwhile, this
+            # record is of a tenure that ended, and its writer is not to think otherwise.
+            seen = await context.look(step)
+            if seen.claim is None or seen.claim.id != claim.id:
+                raise not_holder(step, seen)
         return
     raise NotHolder(f"steps/{step}/handoff kept changing; look at who holds the step")
 
@@ -171,7 +177,7 @@ async def read_handoff(context: Context, step: StepId, *, max_age: float = 0.0) 
     record = _parse(await context.documents.read(keys.handoff(step), max_age=max_age))
     if record is None:
         raise Missing(f"steps/{step} has no handoff yet")
-    seen = await look(context.documents, step, max_age=max_age)
+    seen = await context.look(step, max_age=max_age)
     claim = seen.claim
     live = claim is not None and seen.effective.state is not State.PENDING
     if live and claim is not None and not _is_of(record, claim, seen):

@@ -1,15 +1,13 @@
 """A step as it is in the bucket at one moment."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from tcfs.project._documents import Documents
-from tcfs.project._together import together
-from tcfs.project.steps._state import Effective, effective, is_stale
+from tcfs.project.steps._state import Effective, effective, is_of, is_stale
 from tcfs.stores import ETag, Object
-from tcfs.wire import Malformed, keys
+from tcfs.wire import Malformed
 from tcfs.wire.documents import Claim, Status
-from tcfs.wire.ids import StepId
 
 
 @final
@@ -27,11 +25,20 @@ class Look:
     status: Status | None
     status_etag: ETag | None
     status_modified: int
+    ran_out: bool = False  # whether the claim's lease had, by the store's clock
 
     @property
     def effective(self) -> Effective:
-        """What the step is in. No lease is judged to have run out: nothing here keeps time."""
-        return effective(self.claim, self.status, ran_out=False)
+        """What the step is in."""
+        return effective(self.claim, self.status, ran_out=self.ran_out)
+
+    def effective_for(self, agent: str, tenure: str | None) -> Effective:
+        """What the step is in for `agent`: its own lease may run out, it is its own until taken.
+
+        `tenure` is the id of its claim, if that is known.
+        """
+        mine = self.claim is not None and is_of(self.claim, agent, tenure)
+        return effective(self.claim, self.status, ran_out=self.ran_out and not mine)
 
     @property
     def has_claim(self) -> bool:
@@ -56,24 +63,21 @@ class Look:
         )
 
 
-async def look(documents: Documents, step: StepId, *, max_age: float = 0.0) -> Look:
-    """Read claim and status together; either order was explored. Raises what a get raises."""
-    status, claim = await together(
-        lambda: documents.read(keys.status(step), max_age=max_age),
-        lambda: documents.read(keys.claim(step), max_age=max_age),
-    )
-    return of_objects(claim, status)
-
-
-def of_objects(claim: Object | None, status: Object | None) -> Look:
-    """Return the look at a step whose two objects are at hand."""
+def of_objects(
+    claim: Object | None,
+    status: Object | None,
+    ran_out: Callable[[Claim | None, int], bool] = lambda claim, modified: False,
+) -> Look:
+    """Return the look at a step whose two objects are at hand; `ran_out` judges leases."""
+    parsed = parse_claim(claim)
     return Look(
-        claim=parse_claim(claim),
+        claim=parsed,
         claim_etag=claim.etag if claim else None,
         claim_modified=claim.modified if claim else 0,
         status=parse_status(status),
         status_etag=status.etag if status else None,
         status_modified=status.modified if status else 0,
+        ran_out=ran_out(parsed, claim.modified if claim else 0),
     )
 
 

@@ -3,10 +3,9 @@
 from typing import Final
 
 from tcfs.project._conditional import Lost
-from tcfs.project._journal import Entry
 from tcfs.project.steps._claim import TRIES, not_holder
 from tcfs.project.steps._context import Context
-from tcfs.project.steps._look import Look, look
+from tcfs.project.steps._look import Look
 from tcfs.project.steps._state import effective, is_of, is_stale
 from tcfs.stores import OutcomeUnknown
 from tcfs.wire.documents import Claim, State
@@ -22,7 +21,7 @@ async def give_back(context: Context, step: StepId, agent: AgentId, tenure: str 
         NotHolder: it does not hold it, or the step is finished.
         OutcomeUnknown, Unavailable, Denied, ReadOnly
     """
-    seen = await look(context.documents, step)
+    seen = await context.look(step)
     claim = seen.claim
     if (
         claim is None
@@ -33,18 +32,18 @@ async def give_back(context: Context, step: StepId, agent: AgentId, tenure: str 
     ):
         raise not_holder(step, seen)
     if not await _release(context, step, seen, claim, None):
-        raise not_holder(step, await look(context.documents, step))
+        raise not_holder(step, await context.look(step))
 
 
-async def undo(context: Context, entry: Entry) -> None:
-    """Give back the claim that carries the entry's nonce, if it is there and unfinished.
+async def undo(context: Context, step: StepId, nonce: str) -> None:
+    """Give back the claim that carries `nonce`, if it is there and unfinished.
 
     Raises what `give_back` raises but NotHolder.
     """
-    seen = await look(context.documents, entry.step)
+    seen = await context.look(step)
     claim = seen.claim
-    if claim is not None and claim.nonce == entry.nonce and not claim.released:
-        await _release(context, entry.step, seen, claim, entry.nonce)
+    if claim is not None and claim.nonce == nonce and not claim.released:
+        await _release(context, step, seen, claim, nonce)
 
 
 async def _release(
@@ -66,7 +65,7 @@ async def _release(
                     step, context.pending_of(claim, claim.agent, seen), seen.status_etag
                 )
             except Lost:
-                seen = await look(context.documents, step)
+                seen = await context.look(step)
                 if seen.claim is None:
                     return True
                 if not _still(seen, claim, nonce) or seen.effective.state.final:
@@ -77,7 +76,7 @@ async def _release(
         try:
             await context.remove_claim(step, seen.claim, seen.claim_etag)
         except Lost:
-            seen = await look(context.documents, step)
+            seen = await context.look(step)
             if seen.claim is None:
                 return True
             if not _still(seen, claim, nonce):
@@ -122,7 +121,7 @@ async def reopen(context: Context, step: StepId, agent: AgentId) -> None:
         OutcomeUnknown, Unavailable, Denied, ReadOnly
     """
     for _ in range(TRIES):
-        seen = await look(context.documents, step)
+        seen = await context.look(step)
         claim = seen.claim if seen.claim and not seen.claim.released else None
         now = effective(seen.claim, seen.status, ran_out=False)
         if not now.state.final or now.agent != agent:

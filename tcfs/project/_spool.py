@@ -1,0 +1,203 @@
+"""Mail that could not be delivered yet, on this host's disk, where it outlives the process.
+
+Each mount has a directory of its own, which it has locked: one that nobody has locked was left by
+a mount that is no more, and the next one takes over what is in it. Unlike the journal's entries
+these are synced, since whoever sent the mail was told that it will arrive.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, final
+
+import orjson
+
+from tcfs.project._flock import alone, locked
+from tcfs.project._outgoing import Outgoing, outgoing_key
+from tcfs.wire import Malformed
+from tcfs.wire.ids import AgentId, Mailbox
+from tcfs.wire.mail import Message
+
+SUFFIX: Final = ".json"
+FIRST_LINE: Final = 80  # characters of a message that are shown while it waits
+NEW: Final = ".new"  # not yet synced
+
+log: Final = logging.getLogger(__name__)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message on the disk, but for its text.
+
+    `key` is under which it may lie in the bucket already, None before the first attempt.
+    `refused` is why the store does not take it.
+    """
+
+    number: int
+    box: Mailbox
+    sender: AgentId
+    id: str
+    sent_at: str
+    first_line: str
+    key: str | None = None
+    refused: str | None = None
+
+    def key_at(self, stamp: int) -> str:
+        """Return the key for an attempt that is begun at `stamp`."""
+        return outgoing_key(self.box, self.sender, self.id, stamp)
+
+
+@final
+class Spool:
+    """One mount's waiting mail, a file a message, numbered in the order it was accepted.
+
+    Every call may take as long as the disk does, and raises OSError.
+    """
+
+    def __init__(self, root: Path, mount: str) -> None:
+        """Use `root`, a directory of this store and project alone, for the mount `mount`."""
+        self._root = root
+        self._home = root / mount
+        self._lock: int | None = None
+        self._next = 0
+
+    def add(self, message: Outgoing, key: str | None) -> Kept:
+        """Keep a message; once this returns it survives a crash of the host."""
+        self._open()
+        kept = _kept(self._number(), message, key)
+        self._write(kept, message.body)
+        return kept
+
+    def change(self, kept: Kept, *, key: str | None, refused: str | None = None) -> Kept:
+        """Keep where a message may lie by now, or why it was refused."""
+        changed = replace(kept, key=key, refused=refused)
+        self._write(changed, self.body(kept))
+        return changed
+
+    def body(self, kept: Kept) -> bytes:
+        """Return a message's document."""
+        return _load(self._path(kept))[1]
+
+    def remove(self, kept: Kept) -> None:
+        """Let go of a message."""
+        self._path(kept).unlink(missing_ok=True)
+
+    def inherit(self) -> Sequence[Kept]:
+        """Take over what mounts of this host left that are no more, in the order it was accepted.
+
+        What was refused is as good as new: the reason may be gone.
+        """
+        if not self._others():
+            return []
+        self._open()
+        found: list[tuple[Kept, bytes, Path]] = []
+        with alone(self._root):
+            locks = {home: locked(home) for home in self._others()}
+            left = {home: lock for home, lock in locks.items() if lock is not None}
+            for home in left:
+                found += _readable(home)
+            found.sort(key=lambda it: (it[0].sent_at, it[0].number))
+            inherited = []
+            for kept, body, path in found:
+                taken = replace(kept, number=self._number(), refused=None)
+                self._write(taken, body)
+                path.unlink()
+                inherited.append(taken)
+            for home, lock in left.items():
+                with suppress(OSError):  # what cannot be read stays, for somebody to look at
+                    home.rmdir()
+                os.close(lock)
+        return inherited
+
+    def close(self) -> None:
+        """Let go; what is still kept is for the next mount to send."""
+        if self._lock is None:
+            return
+        with alone(self._root):
+            if not any(self._home.iterdir()):
+                self._home.rmdir()
+        os.close(self._lock)
+        self._lock = None
+
+    def _open(self) -> None:
+        if self._lock is not None:
+            return
+        for directory in (*reversed(self._root.parents), self._root):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        with alone(self._root):  # or a mount that starts now takes over what is not locked yet
+            self._home.mkdir(mode=0o700, exist_ok=True)
+            self._lock = locked(self._home)
+        _sync(self._root)
+
+    def _others(self) -> list[Path]:
+        if not self._root.exists():
+            return []
+        return [it for it in self._root.iterdir() if it != self._home and it.is_dir()]
+
+    def _number(self) -> int:
+        self._next += 1
+        return self._next
+
+    def _path(self, kept: Kept) -> Path:
+        return self._home / f"{kept.number:012d}{SUFFIX}"
+
+    def _write(self, kept: Kept, body: bytes) -> None:
+        path = self._path(kept)
+        temporary = path.with_suffix(NEW)
+        fields = {"box": kept.box, "key": kept.key, "refused": kept.refused}
+        try:
+            with temporary.open("wb") as file:
+                file.write(orjson.dumps({**fields, "message": body.decode()}))
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync(self._home)
+
+
+def _readable(home: Path) -> Iterator[tuple[Kept, bytes, Path]]:
+    for path in sorted(home.iterdir()):
+        if path.suffix == NEW:
+            path.unlink()  # nobody was told that it is kept
+            continue
+        try:
+            yield (*_load(path), path)
+        except (OSError, ValueError, KeyError, Malformed) as error:
+            log.warning("%s is no message: %s", path, error)
+
+
+def _load(path: Path) -> tuple[Kept, bytes]:
+    fields = orjson.loads(path.read_bytes())
+    body = fields["message"].encode()
+    message = Message.parse(body)
+    outgoing = Outgoing(Mailbox(fields["box"]), AgentId(message.sender), message.id or "", body)
+    kept = _kept(int(path.stem), outgoing, fields["key"])
+    return replace(kept, refused=fields["refused"]), body
+
+
+def _kept(number: int, outgoing: Outgoing, key: str | None) -> Kept:
+    message = Message.parse(outgoing.body)
+    return Kept(
+        number=number,
+        box=outgoing.box,
+        sender=outgoing.sender,
+        id=outgoing.id,
+        sent_at=message.sent_at or "",
+        first_line=message.text.partition("\n")[0][:FIRST_LINE],
+        key=key,
+    )
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
