@@ -44,15 +44,21 @@ class Fleet:
 
 
 def assemble(
-    stack: ExitStack, home: Path, account: Account, project: str, version: str, *agents: str
+    stack: ExitStack,
+    home: Path,
+    account: Account,
+    project: str,
+    version: str,
+    *agents: str,
+    options: tuple[str, ...] = (),
 ) -> Fleet:
-    """Make a fleet of a mount for each of `agents`; `stack` ends it."""
+    """Make a fleet of a mount for each of `agents`, with these options; `stack` ends it."""
     reference = Reference(version, home / "reference", account, project, "cli")
     store = f"s3://{account.bucket}/{project}"
     mounts = []
     for agent in agents:
         mount = Mount(
-            *(home, store, agent, "--endpoint", account.endpoint),
+            *(home, store, agent, "--endpoint", account.endpoint, *options),
             environment=credentials(account),
         )
         mounts.append(stack.enter_context(mount))

@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import trio
+
 from tcfs.project import Project
 from tcfs.project._clock import Clock
+from tcfs.project._journal import Holding
 from tcfs.project.steps import Steps, Tenure, effective
 from tcfs.project.steps._look import of_objects
 from tcfs.project.steps._state import Effective
@@ -38,6 +41,16 @@ async def mounted(
 def forget(project: Project) -> None:
     """Let a mount know nothing of what it holds, as the next one of that agent would not."""
     project.steps._context.tenures._held.clear()
+
+
+def stop(project: Project) -> None:
+    """Let a mount renew nothing from now on, as one that was stopped."""
+
+    async def never(holding: Holding) -> bool:
+        await trio.sleep_forever()
+        return False
+
+    project.upkeep._renew = never  # type: ignore[method-assign]  # it is not there to do it
 
 
 async def take(steps: Steps, agent: AgentId, step: StepId = X, note: str | None = None) -> Tenure:

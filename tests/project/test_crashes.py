@@ -59,6 +59,14 @@ async def claim(project: Project) -> None:
     await project.steps.claim(X, A)
 
 
+async def hold(project: Project) -> None:
+    await project.steps.hold(X, A)
+
+
+async def lend(project: Project) -> None:
+    await project.steps.lend(X, A)
+
+
 async def finish(project: Project) -> None:
     await project.steps.set_state(X, A, COMPLETE)
 
@@ -74,11 +82,12 @@ async def reopen(project: Project) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("capabilities", [None, NO_DELETE], ids=["delete", "tombstone"])
+@pytest.mark.parametrize("act", [claim, hold, lend])
 async def test_claim_whose_mount_dies_untold_is_given_back_by_the_next(
-    tmp_path: Path, number: int, after: bool, capabilities: object
+    tmp_path: Path, number: int, after: bool, capabilities: object, act: Act
 ) -> None:
     store = MemoryStore(NO_DELETE) if capabilities else MemoryStore()
-    assert await crash_at(store, tmp_path, number, claim, after=after)
+    assert await crash_at(store, tmp_path, number, act, after=after)
     async with mounted(store.other(), tmp_path) as next_mount:
         await trio.sleep(10)
         assert state_of(store).state is PENDING
@@ -118,6 +127,39 @@ async def test_claim_that_was_told_survives_its_mount(tmp_path: Path) -> None:
     async with mounted(store.other(), tmp_path):
         await trio.sleep(60)
         assert state_of(store).tenure == won.claim.id
+
+
+@pytest.mark.parametrize("act", [hold, lend])
+async def test_claim_bound_to_a_file_does_not_survive_its_mount(tmp_path: Path, act: Act) -> None:
+    store = MemoryStore()
+    with trio.CancelScope() as life:
+        async with mounted(store, tmp_path) as project:
+            await act(project)
+            life.cancel()
+    assert state_of(store).state is IN_PROGRESS
+    async with mounted(store.other(), tmp_path):
+        await trio.sleep(10)
+        assert state_of(store).state is PENDING
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(4))
+async def test_taking_on_a_claim_that_dies_leaves_its_agent_or_nobody(
+    tmp_path: Path, number: int, after: bool
+) -> None:
+    """The next mount carries on what was a claim, and gives back what was bound by then."""
+    store = MemoryStore()
+
+    async with mounted(store, tmp_path) as project:
+        await take(project.steps, A)
+    assert await crash_at(store, tmp_path, number, hold, after=after)
+    async with mounted(store.other(), tmp_path) as next_mount:
+        await trio.sleep(10)
+        now = state_of(store)
+        assert (now.state, now.agent) in ((IN_PROGRESS, A), (PENDING, None))
+        if now.state is IN_PROGRESS:
+            await next_mount.steps.give_back(X, A)
+        await take(next_mount.steps, B)
 
 
 async def test_cancelled_claim_is_undone_by_the_mount_that_goes_on(tmp_path: Path) -> None:

@@ -32,12 +32,14 @@ from tests.project.parties import (
     mounted,
     place,
     state_of,
+    stop,
     take,
 )
 
 pytestmark = pytest.mark.usefixtures("autojump_clock")
 
-ACTS = ("claim", "finish", "give back", "reopen", "annotate")
+ACTS = ("claim", "finish", "give back", "reopen", "annotate", "renew", "hold")
+LEASE = 30  # seconds: of what runs out
 LIMIT = 10.0  # seconds an act may take on the mock clock
 
 
@@ -48,6 +50,7 @@ class World:
     store: MemoryStore
     holder: dict[AgentId, str | None] = field(default_factory=dict)  # by the tenure they were told
     finished: AgentId | None = None
+    ran_out: str | None = None  # the tenure whose holder trusts it no more
     doubt: bool = False  # somebody was told that an outcome is unknown
     generations: list[int] = field(default_factory=list)
 
@@ -99,10 +102,34 @@ async def act(world: World, project: Project, name: str) -> None:
                     world.holder.pop(agent, None)
                 case "annotate":
                     await steps.annotate(X, agent, "more\n")
+                case "renew":
+                    await renew(world, project)
+                case "hold":
+                    won = await steps.hold(X, agent)
+                    if won.claim.id in (world.holder.get(agent), world.ran_out):
+                        world.holder[agent] = won.claim.id
+                    else:
+                        assert world.finished is None, "a finished step was taken"
+                        world.won(agent, won.claim.id, won.claim.generation)
+                    await steps.begin(won, None)
     except Refused:
         pass
     except OutcomeUnknown:
         world.doubt = True
+
+
+async def renew(world: World, project: Project) -> None:
+    holding = project.steps._context.tenures.of(CLAIM, project.agent)
+    if holding is None:
+        return
+    try:
+        await project.steps.renew(holding)
+    except Refused:
+        now = state_of(world.store)
+        assert (now.state, now.tenure) != (IN_PROGRESS, holding.id), "its holder was told it lost"
+        raise
+    if world.ran_out == holding.id:
+        world.holder[project.agent] = holding.id
 
 
 def check(world: World, when: str) -> None:
@@ -115,7 +142,8 @@ def check(world: World, when: str) -> None:
     if world.finished is not None:
         assert now.state is COMPLETE, f"{when}: {world.finished} finished it, it is {now}"
     if now.state is IN_PROGRESS and not world.doubt:
-        assert now.tenure in holders.values(), f"{when}: {now} was told to nobody"
+        told = {*holders.values(), world.ran_out}
+        assert now.tenure in told, f"{when}: {now} was told to nobody"
 
 
 async def settle(world: World, one: Project, two: Project) -> None:
@@ -145,6 +173,15 @@ async def begin(world: World, start: str, one: Project, two: Project) -> None:
         case "held by b":
             won = await take(two.steps, two.agent)
             world.won(two.agent, won.claim.id, won.claim.generation)
+        case "ran out, by b":
+            world.store.tell_time()
+            await two.present()  # it knows the time
+            await one.present()
+            won = await take(two.steps, two.agent)
+            world.ran_out = won.claim.id
+            world.generations.append(1)
+            stop(two)
+            await trio.sleep(LEASE + 5)
         case "finished by a":
             await one.steps.set_state(X, A, COMPLETE)
             world.finished = A
@@ -165,7 +202,7 @@ async def begin(world: World, start: str, one: Project, two: Project) -> None:
 
 
 STARTS = ("nothing", "held by a", "held by b", "finished by a", "given back", "half given back",
-          "stale")  # fmt: skip
+          "stale", "ran out, by b")  # fmt: skip
 Fate = tuple[int, Fault, str]  # which write of A, what happens to it, and when it is delivered
 
 
@@ -190,7 +227,10 @@ async def scenario(
     world = World(other)
     reached = False
     writes = 0
-    async with mounted(store, state / "a", A) as one, mounted(other, state / "b", agent) as two:
+    async with (
+        mounted(store, state / "a", A) as one,
+        mounted(other, state / "b", agent, LEASE) as two,
+    ):
         await begin(world, start, one, two)
         before = len(store.requests)
 

@@ -8,7 +8,6 @@ import pytest
 import trio
 
 from tcfs.project import Project
-from tcfs.project._journal import Holding
 from tcfs.project.errors import Held, Missing, NotHolder
 from tcfs.stores import OutcomeUnknown
 from tcfs.wire.documents import Claim
@@ -29,6 +28,7 @@ from tests.project.parties import (
     reference_claims,
     reference_status,
     state_of,
+    stop,
     take,
 )
 
@@ -44,16 +44,6 @@ def store() -> MemoryStore:
     store = MemoryStore()
     store.tell_time(doubt=DOUBT)
     return store
-
-
-def stands_still(project: Project) -> None:
-    """Let a mount renew nothing from now on, as one that was stopped."""
-
-    async def never(holding: Holding) -> bool:
-        await trio.sleep_forever()
-        return False
-
-    project.upkeep._renew = never  # type: ignore[method-assign]  # it is not there to do it
 
 
 async def test_a_claim_that_is_renewed_lives_as_long_as_its_mount(
@@ -85,7 +75,7 @@ async def test_a_lease_runs_out_by_the_store_s_clock_and_no_earlier(
         mounted(store.other(), tmp_path / "b", B) as two,
     ):
         await two.present()
-        stands_still(one)
+        stop(one)
         won = await take(one.steps, A)
         began = trio.current_time()
         while True:
@@ -131,7 +121,7 @@ async def test_the_former_holder_is_refused_and_changes_nothing(
         mounted(store.other(), tmp_path / "b", B) as two,
     ):
         await two.present()
-        stands_still(one)
+        stop(one)
         await take(one.steps, A)
         await trio.sleep(LEASE + 5)
         await take(two.steps, B)
@@ -151,7 +141,7 @@ async def test_what_the_former_holder_had_in_flight_changes_nothing(
         mounted(store.other(), tmp_path / "b", B) as two,
     ):
         await two.present()
-        stands_still(one)
+        stop(one)
         await take(one.steps, A)
 
         async def stopped() -> None:
@@ -176,7 +166,7 @@ async def test_a_finished_step_is_never_taken_over(store: MemoryStore, tmp_path:
         mounted(store.other(), tmp_path / "b", B) as two,
     ):
         await two.present()
-        stands_still(one)
+        stop(one)
         await take(one.steps, A)
         reference_status(store, "complete", A)  # by its command line: the claim keeps its lease
         await trio.sleep(10 * LEASE)
@@ -223,7 +213,7 @@ async def test_one_s_own_claim_that_ran_out_is_one_s_own_until_it_is_taken(
     """To hold is lease apart: who comes back before another takes the step may finish it."""
     async with mounted(store, tmp_path, A, LEASE) as project:
         await project.present()
-        stands_still(project)
+        stop(project)
         await take(project.steps, A)
         await trio.sleep(5 * LEASE)
         assert (await project.steps.look(X)).effective.state is PENDING
@@ -332,6 +322,23 @@ async def test_hold_takes_on_the_claim_its_agent_has(store: MemoryStore, tmp_pat
         assert present(store, STATUS)["note"] == "mine"
         await project.steps.let_go(bound)
         assert state_of(store).state is PENDING
+
+
+async def test_what_another_mount_took_on_is_left_to_it(store: MemoryStore, tmp_path: Path) -> None:
+    async with (
+        mounted(store, tmp_path / "one", A, LEASE) as one,
+        mounted(store.other(), tmp_path / "two", A, LEASE) as two,
+    ):
+        await take(one.steps, A)
+        bound = await two.steps.hold(X, A)
+        store.requests.clear()
+        await trio.sleep(10 * LEASE)
+        assert store.asked("PUT") == []
+        assert one.steps.held_here() == {}
+        assert state_of(store).tenure == bound.claim.id
+        await one.steps.set_state(X, A, COMPLETE)  # it is the same agent's all the same
+        await two.steps.let_go(bound)
+        assert state_of(store).state is COMPLETE
 
 
 async def test_hold_takes_on_a_claim_of_the_other_tool(store: MemoryStore, tmp_path: Path) -> None:

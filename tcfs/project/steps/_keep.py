@@ -25,8 +25,11 @@ async def renew(context: Context, step: StepId, agent: AgentId, tenure: str, ter
     """
     for _ in range(TRIES):
         seen = await context.look(step)
+        before = held_by(step, agent, tenure, seen)
+        if before.mount != context.mount:
+            raise NotHolder(f"another mount of {agent} has taken steps/{step} on, and renews it")
         claim = replace(
-            held_by(step, agent, tenure, seen),
+            before,
             nonce=fresh(),
             lease=context.tenures.lease(terms.lease),
             hold=terms.bound,
