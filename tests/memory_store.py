@@ -117,6 +117,10 @@ class MemoryStore:
     def url(self) -> str:
         return "memory://bucket/project"
 
+    @property
+    def identity(self) -> str:
+        return self.url
+
     def other(self) -> "MemoryStore":
         """Return another client of the same bucket."""
         there = MemoryStore(self.capabilities, page=self._page)

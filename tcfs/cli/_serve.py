@@ -26,6 +26,7 @@ from tcfs.fuse.mountpoints import check_fuse
 from tcfs.project import Project
 from tcfs.stores import Denied, ReadOnly, Store
 from tcfs.stores.deadline import within
+from tcfs.stores.readonly import Reading
 from tcfs.stores.s3 import S3Store
 from tcfs.tree import Caller, MountInfo, Refusals, root
 
@@ -63,7 +64,7 @@ async def _serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> No
         store = store_of(settings.store, wish.deadline)
         known = await _known(store, wish, background)
         opened = Project.open(
-            known,
+            Reading(known) if wish.read_only else known,
             agent=settings.agent,
             host=socket.gethostname(),
             state=state_home(os.environ),

@@ -55,11 +55,13 @@ class Clock:
             self._asked = False
 
     def now(self) -> int:
-        """Return the time."""
+        """Return the time: this host's, unless the store's is surely another."""
         bounds = self._bounds()
-        if bounds is None:
-            return time.time_ns()
-        return self.monotonic() + (bounds.low + bounds.high) // 2
+        ours = time.time_ns()
+        passed = self.monotonic()
+        if bounds is None or bounds.low <= ours - passed <= bounds.high:
+            return ours
+        return passed + (bounds.low + bounds.high) // 2
 
     def earliest(self) -> int | None:
         """Return what the store's clock surely has passed; None where it has not told."""

@@ -6,12 +6,11 @@ held is written down as well, and the next mount of the same agent carries on. B
 process, not the host: nothing is synced, since a host that lost power tells nobody.
 """
 
-import fcntl
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from typing import Any, Final, Self, final
 
 import orjson
 
+from tcfs.project._flock import alone, locked
 from tcfs.project.errors import Refused
 from tcfs.wire.ids import AgentId
 
@@ -71,9 +71,9 @@ class Journal:
         for directory in (*reversed(root.parents), root):
             # `parents=True` would make them as open as the umask says.
             directory.mkdir(mode=0o700, exist_ok=True)
-        with _alone(root):  # or a mount that starts now takes over what is not locked yet
+        with alone(root):  # or a mount that starts now takes over what is not locked yet
             self._home.mkdir(mode=0o700, exist_ok=True)
-            self._lock = _locked(self._home)
+            self._lock = locked(self._home)
         self._doubted: dict[str, _Doubt] = {}
 
     def enter(self, entry: Entry) -> None:
@@ -131,11 +131,11 @@ class Journal:
         With `carry_on` what the mounts of this agent held is taken over as well, and returned.
         """
         holdings: list[Holding] = []
-        with _alone(self._root):
+        with alone(self._root):
             for home in self._root.iterdir():
                 if home == self._home or not home.is_dir():
                     continue
-                lock = _locked(home)
+                lock = locked(home)
                 if lock is None:
                     continue  # that mount lives
                 try:
@@ -166,32 +166,11 @@ class Journal:
 
     def close(self) -> None:
         """Let go; what is still entered or held is for the next mount."""
-        with _alone(self._root):
+        with alone(self._root):
             if not any(_entries(self._home)) and not any(_files(self._held)):
                 shutil.rmtree(self._home)
         if self._lock is not None:
             os.close(self._lock)
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Be the only mount of this host that makes, takes over or removes a directory in `root`."""
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(home: Path) -> int | None:
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 @final

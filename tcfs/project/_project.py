@@ -165,7 +165,7 @@ class Project:
     async def _opened(
         cls, store: Store, how: How, clock: Clock, *, carry_on: bool
     ) -> AsyncIterator[Self]:
-        where = how.state / "journal" / sha256(store.url.encode()).hexdigest()[:16]
+        where = how.state / "journal" / sha256(store.identity.encode()).hexdigest()[:16]
         journal = Journal(where, fresh(), how.agent)
         inherited = journal.inherit(carry_on=carry_on)
         spool = Spool(how.state / "outbox" / where.name, journal.mount)
@@ -196,6 +196,8 @@ class Project:
         """
         self.outbox.inherit()
         await self.agents.register(self.agent)
+        # Not by the registration itself: what tells the time takes 0.3 s to import.
+        self.later(lambda: self.clock.ask(self.store))
         start_apart(self._background, self._beat)
 
     def acted(self, agent: AgentId) -> None:

@@ -115,7 +115,7 @@ class Agents:
             tcfs=self._version,
             extra=before.extra if before else {},
         )
-        await self._put(agent, document, None)
+        await self._register(agent, document)
 
     async def acted(self, agent: AgentId) -> None:
         """Take note that an agent acted through this mount: it is registered if it is not yet."""
@@ -186,14 +186,21 @@ class Agents:
             log.info("agents/%s: %s", agent, error)
         return _Known(self._ours[agent].document, None)
 
-    async def _put(self, agent: AgentId, document: Agent, base: ETag | None) -> None:
-        key = keys.agent(agent)
+    async def _register(self, agent: AgentId, document: Agent) -> None:
         body = document.encode()
-        self._documents.forget(key)
-        dated = await self._store.put_dated(key, body, if_match=base)
-        self._ours[agent] = _Known(document, dated.etag)
+        self._documents.forget(keys.agent(agent))
+        self._wrote(agent, document, body, await self._store.put(keys.agent(agent), body))
+
+    async def _put(self, agent: AgentId, document: Agent, base: ETag | None) -> None:
+        body = document.encode()
+        self._documents.forget(keys.agent(agent))
+        dated = await self._store.put_dated(keys.agent(agent), body, if_match=base)
         self._clock.observe(dated.offset)
-        self._documents.wrote(key, body, dated.etag, self._clock.now())
+        self._wrote(agent, document, body, dated.etag)
+
+    def _wrote(self, agent: AgentId, document: Agent, body: bytes, etag: ETag) -> None:
+        self._ours[agent] = _Known(document, etag)
+        self._documents.wrote(keys.agent(agent), body, etag, self._clock.now())
 
     def _presence(self, agent: AgentId, found: Object) -> Presence:
         document = _parse(agent, found)

@@ -106,6 +106,11 @@ class Store(Protocol):
         """Where this is, as a user would write it; holds no secret."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """Which project of which service this is, for what a host keeps of it; holds no secret."""
+        ...
+
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object's newest version, or NotModified if it has the ETag given.
 

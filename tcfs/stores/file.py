@@ -76,6 +76,11 @@ class FileStore:
         """Where this is, as a user would write it."""
         return self._url
 
+    @property
+    def identity(self) -> str:
+        """Which directory this is."""
+        return self._url
+
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object's newest version, or NotModified; raises as `Store.get` does."""
         return await self._read(key, partial(self._get, encoded(key), if_none_match))

@@ -107,6 +107,11 @@ class Limited:
         """Where this is."""
         return self._store.url
 
+    @property
+    def identity(self) -> str:
+        """Which project of which service this is."""
+        return self._store.identity
+
     async def put(
         self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:

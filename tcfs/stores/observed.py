@@ -43,6 +43,11 @@ class Observed:
         """Where this is."""
         return self._store.url
 
+    @property
+    def identity(self) -> str:
+        """Which project of which service this is."""
+        return self._store.identity
+
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object, or NotModified; raises as `Store.get` does."""
         return await self._told("GET", self._store.get(key, if_none_match=if_none_match))
@@ -128,12 +133,21 @@ class _Pages:
     def __init__(self, pages: AsyncIterator[Sequence[Entry]], observer: Observer) -> None:
         self._pages = pages
         self._observer = observer
+        self._asked = False
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Sequence[Entry]:
-        return await _timed("LIST", self._pages.__anext__, self._observer)
+        began = time.monotonic()
+        try:
+            return await _timed("LIST", self._pages.__anext__, self._observer)
+        except StopAsyncIteration:
+            if not self._asked:  # that there is nothing took a request to know
+                self._observer.asked("LIST", time.monotonic() - began, None)
+            raise
+        finally:
+            self._asked = True
 
 
 async def _timed(verb: str, request: Callable[[], Awaitable[T]], observer: Observer) -> T:

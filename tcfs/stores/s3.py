@@ -100,6 +100,12 @@ class S3Store:
         where = self._clients.account
         return f"{where.endpoint or 'https://s3.amazonaws.com'} {where.region} {self._bucket}"
 
+    @property
+    def identity(self) -> str:
+        """Which project of which service this is; holds no secret."""
+        where = self._clients.account
+        return f"{where.endpoint or 'https://s3.amazonaws.com'} {self._url}"
+
     async def ensure_bucket(self) -> None:
         """Make the bucket if `create_bucket` was asked for; else see that it answers.
 

@@ -326,6 +326,7 @@ async def test_attempt_of_unknown_outcome_is_looked_up_before_its_key_is_too_old
 
 
 async def test_mail_the_store_refuses_at_once_is_told_and_not_kept(tmp_path: Path) -> None:
+    """What the store refuses at once is an error at `close`, and is not kept."""
     store = MemoryStore()
     async with told(store, tmp_path) as project:
         store.fail("messages/*", Fault.DENIED)
@@ -358,6 +359,7 @@ async def test_mail_that_is_refused_later_stays_and_holds_up_nothing(tmp_path: P
 async def test_mail_that_can_neither_be_sent_nor_kept_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A local disk that is full when mail should wait is ENOSPC."""
     store = MemoryStore()
 
     def full(descriptor: int) -> None:
@@ -445,3 +447,31 @@ async def test_mail_that_was_kept_wakes_who_waits_in_this_mount(tmp_path: Path) 
         store.fail("messages/a/*", Fault.REFUSED)
         await project.outbox.send(BOX, B, "hi")
     assert came == ["hi"]
+
+
+async def test_command_keeps_no_mail(tmp_path: Path) -> None:
+    """Mail that a command cannot send within its deadline is an error, and is not kept."""
+    store = MemoryStore()
+    async with Project.visit(store, agent=B, host="host", state=tmp_path) as project:
+        store.fail("messages/*", Fault.REFUSED)
+        refused: Exception | None = None
+        try:
+            await project.send(BOX, B, "hi", None)
+        except Unavailable as error:
+            refused = error
+        assert refused is not None
+        await project.send(BOX, B, "again", None)
+    assert messages(store) == ["again"]
+    assert not (tmp_path / "outbox").exists()
+
+
+async def test_command_leaves_a_killed_mounts_mail_to_the_next_mount(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with told(store, tmp_path / "1") as project:
+        away(store)
+        await project.outbox.send(BOX, B, "hi")
+        killed = crash(tmp_path / "1")
+    back(store)
+    async with Project.visit(store, agent=B, host="host", state=killed):
+        pass
+    assert len(left(killed)) == 1

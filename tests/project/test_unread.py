@@ -281,6 +281,20 @@ async def test_second_copy_of_what_another_mount_showed_is_not_shown(
         assert await read(two) == ["another"]
 
 
+async def test_mount_remembers_what_it_showed_when_the_cursor_does_not(tmp_path: Path) -> None:
+    store, name = MemoryStore(), "0123456789abcdef01234567"
+    async with mounted(store, tmp_path) as project:
+        await told(project, store)
+        first = arrive(store, "hi", now(-1000), id=name)
+        assert await read(project) == ["hi"]
+        arrive(store, "newer", now(-1))
+        assert await read(project) == ["newer"]
+        assert first not in present(store, CURSOR)["direct"]["seen"]
+        store.remove(first)
+        arrive(store, "hi", now(), id=name)
+        assert await read(project) == []
+
+
 async def test_copies_of_half_a_name_are_told_apart(tmp_path: Path) -> None:
     store = MemoryStore()
     async with mounted(store, tmp_path) as project:
