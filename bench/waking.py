@@ -1,8 +1,8 @@
 """How soon those who wait are woken, and what waiting asks of the store.
 
 A wake-up is measured from where the change begins to where the reader has its answer: the write of
-`complete` to a step's `status`, through the reader's mount or another, and the return of a read of
-its `wait`. Requests are counted by the mounts themselves, in `.tcfs/metrics`.
+`complete` to the `status` of a step that is held, through the reader's mount or another, and the
+return of a read of its `wait`. Requests are counted by the mounts themselves, in `.tcfs/metrics`.
 """
 
 import os
@@ -91,6 +91,8 @@ def requests(make: Make) -> Sequence[Asked]:
     waiters = dict(zip(names, (0, 1, CROWD, CROWD), strict=True))
     with ExitStack() as stack:
         mounts = {name: stack.enter_context(make(name)) for name in names}
+        # One that nobody has heard of would be looked for among all others, at first.
+        (mounts["one"].path / "steps/all/claim").write_text("mine\n")
         threads = [
             _reader(mounts[name].path / "steps/all/wait")
             for name in names
@@ -108,7 +110,7 @@ def requests(make: Make) -> Sequence[Asked]:
             asked = {verb: count for verb, count in grown.items() if count}
             target = 1 if name == "idle" else None
             found.append(Asked(name, waiters[name], sum(asked.values()), asked, target))
-        (mounts["idle"].path / "steps/all/status").write_text("complete\n")
+        (mounts["one"].path / "steps/all/status").write_text("complete\n")
         for it in threads:
             it.join()
     for row in found:
@@ -119,6 +121,7 @@ def requests(make: Make) -> Sequence[Asked]:
 def _wake(reader: Path, writer: Path, step: str) -> float:
     """Return how many seconds a change took to wake a reader that waited before."""
     returned: list[float] = []
+    (writer / f"steps/{step}/claim").write_text("mine\n")
     fd = os.open(reader / f"steps/{step}/wait", os.O_RDONLY)
 
     def read() -> None:

@@ -29,11 +29,12 @@ from tcfs.stores.deadline import within
 from tcfs.stores.readonly import Reading
 from tcfs.stores.s3 import S3Store
 from tcfs.tree import Caller, MountInfo, Refusals, root
+from tcfs.wire.text import on_one_line
 
 log: Final = logging.getLogger(__name__)
 
 Ready = Callable[[str | None], None]
-"""Called when a mount answers, with a line on what it will refuse, or None."""
+"""Called when a mount answers, with lines on what to beware of, or None."""
 
 
 def serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> None:
@@ -79,8 +80,9 @@ async def _serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> No
             if isinstance(store, S3Store):
                 # Costs 0.3 s of imports, which the first conditional delete would pay for.
                 project.later(store.prepare)
+            warnings = [board.warning(known.capabilities)]
             if not wish.read_only:
-                await _present(project, wish.deadline)
+                warnings.append(await _present(project, wish.deadline))
             tree = root(project, info, refusals)
             with _told():
                 await serve_mount(
@@ -89,7 +91,7 @@ async def _serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> No
                     identity=identity,
                     refusals=refusals,
                     metrics=project.metrics,
-                    ready=lambda: ready(board.warning(known.capabilities)),
+                    ready=lambda: ready("\n".join(filter(None, warnings)) or None),
                 )
             tree.end()
         # Not before: the project signs its agents off when it closes.
@@ -110,13 +112,19 @@ async def _known(store: Store, wish: Wish, background: trio.Nursery) -> Store:
     return await probed(store, trust, background)
 
 
-async def _present(project: Project, deadline: float) -> None:
+async def _present(project: Project, deadline: float) -> str | None:
+    """Register the agent of a mount; return the line that says that it is elsewhere as well."""
+    host = None
     try:
         with within(deadline):
+            host = await project.agents.elsewhere(project.agent)
             await project.present()
     except (Denied, ReadOnly) as error:
         # It can be read, and every write will be told the same.
         log.warning("agent %s is not registered: %s", project.agent, error)
+    if host is None:
+        return None
+    return f"{project.agent} is alive on host {on_one_line(host)} too; --agent tells them apart"
 
 
 @contextlib.contextmanager

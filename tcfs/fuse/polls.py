@@ -92,6 +92,8 @@ class Polls:
             except Exception as error:  # whoever reads then is told
                 _log.debug("a read that is polled for would fail: %s", error)
                 watched.failed = True
+            if watched.scope.cancel_called:
+                return  # closed while this task was about to go on
             if not watched.failed:
                 del self._watched[fh]
             watched.notify()

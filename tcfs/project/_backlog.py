@@ -4,6 +4,7 @@ Each of a step's documents is read once a version. This room neither claims nor 
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,6 +73,9 @@ class Backlog:
         self._context = context
         self._steps: dict[StepId, _Work] = {}
         self._open: set[StepId] = set()  # pending, or in progress
+        self._ready: set[StepId] = set()  # pending, and all that comes first is complete
+        self._leased: set[StepId] = set()  # in progress, until a lease runs out
+        self._waiting: defaultdict[StepId, set[StepId]] = defaultdict(set)  # for a step, by it
         self._cycles: Sequence[Sequence[StepId]] | None = ()  # None: to be looked for
 
     # looking
@@ -131,8 +135,6 @@ class Backlog:
         for step, objects in wanted.items():
             known = self._steps.get(step)
             before = known.objects if known else {}
-            if known and known.asked > asked:
-                continue  # it was looked at since the question was put
             new[step] = [it for it in _documents(step) if objects.get(it) != before.get(it)]
             for key in new[step]:
                 if (etag := objects.get(key)) is not None:
@@ -145,7 +147,7 @@ class Backlog:
             found.update(await documents.read_many(unread))
         for step, names in new.items():
             work = self._steps.get(step) or _Work()
-            if work.asked <= asked:
+            if work.asked <= asked:  # else it was looked at since the question was put
                 work.objects = dict(wanted[step])
                 self._put(step, work, {it: found.get(it) for it in names}, asked)
         if any(it.leased for step in new if (it := self._steps.get(step))):
@@ -154,7 +156,8 @@ class Backlog:
     def _put(
         self, step: StepId, work: _Work, found: Mapping[str, Object | None], asked: float
     ) -> None:
-        after, was_there = work.after, step in self._steps
+        before = set(work.after or ()) if step in self._steps else set()
+        was_complete = self._is_complete(step)
         for key, there in found.items():
             work.take(key, there)
         work.judge()
@@ -163,25 +166,39 @@ class Backlog:
             self._steps[step] = work
         else:
             self._steps.pop(step, None)
-        if work.objects and not work.state.final:
-            self._open.add(step)
-        else:
-            self._open.discard(step)
-        if after != work.after or was_there != bool(work.objects):
+        now = set(work.after or ()) if work.objects else set()
+        if before != now:
             self._cycles = None
+            for first in before - now:
+                self._waiting[first].discard(step)
+            for first in now - before:
+                self._waiting[first].add(step)
+        self._sort(step)
+        if was_complete != self._is_complete(step):
+            for other in self._waiting[step]:
+                self._sort(other)
+
+    def _sort(self, step: StepId) -> None:
+        """Take note of what a step is by what is known of it, and of those that come first."""
+        work = self._steps.get(step)
+        state = work.state if work is not None else State.COMPLETE
+        ready = state is State.PENDING and self._comes_next(step)
+        leased = work is not None and work.leased is not None
+        for group, belongs in (
+            (self._open, not state.final), (self._ready, ready), (self._leased, leased),
+        ):  # fmt: skip
+            (group.add if belongs else group.discard)(step)
 
     # what there was
 
     def ready(self) -> Sequence[StepId]:
         """Return the steps that are pending and come after nothing unfinished."""
-        return [it for it in self._open if self.is_ready(it)]
+        return [*self._ready, *(it for it in self._leased if self.is_ready(it))]
 
     def is_ready(self, step: StepId) -> bool:
         """Tell whether a step is one of those."""
         work = self._steps.get(step)
-        if work is None or work.after is None or not self._is_pending(work):
-            return False
-        return all(self._is_complete(it) for it in work.after)
+        return work is not None and self._is_pending(work) and self._comes_next(step)
 
     def summary(self, step: StepId) -> StepSummary:
         """Return when the newest object of a step was written, as the last listing told."""
@@ -193,7 +210,7 @@ class Backlog:
 
     def next_end(self) -> float:
         """Return in how many seconds the next lease runs out; infinity where none will."""
-        left = [self._left(self._steps[it]) for it in self._open]
+        left = [self._left(self._steps[it]) for it in self._leased]
         return min((max(SOON, it) for it in left if it is not None and it > 0), default=math.inf)
 
     def cycles(self) -> Sequence[Sequence[StepId]]:
@@ -207,6 +224,10 @@ class Backlog:
             left = self._left(work)
             return left is not None and left <= 0
         return work.state is State.PENDING
+
+    def _comes_next(self, step: StepId) -> bool:
+        after = self._steps[step].after
+        return after is not None and all(self._is_complete(it) for it in after)
 
     def _is_complete(self, step: StepId) -> bool:
         work = self._steps.get(step)

@@ -123,18 +123,20 @@ async def take(
         raise
     # What was to replace a version arrives too late for good: no version ever comes back.
     if seen.etag is None and attempts > 1:
-        lock = await _rename(context, name, lock, written.etag, untold)
+        await _tell_apart(context, name, lock, written.etag, untold)
     assert lock.id is not None
     return Holding(keys.lock(name), agent, lock.id, lock.lease.seconds if lock.lease else 0, hold)
 
 
-async def _rename(context: Context, name: LockId, lock: Lock, etag: ETag, untold: Untold) -> Lock:
-    """Give a tenure that was won another id than an earlier attempt at it, which may yet arrive."""
+async def _tell_apart(
+    context: Context, name: LockId, lock: Lock, etag: ETag, untold: Untold
+) -> None:
+    """Give what was won another nonce than an earlier attempt at it, which may yet arrive."""
     untold.leave()
-    renamed = replace(lock, id=(nonce := fresh()), nonce=nonce)
+    renewed = replace(lock, nonce=(nonce := fresh()))
     untold.enter(Entry(nonce, keys.lock(name), AgentId(lock.agent)))
     try:
-        await _put(context, name, renamed, renamed.encode, etag)
+        await _put(context, name, renewed, renewed.encode, etag)
     except Lost as lost:
         raise held(name, _parse(lost.current)) from None
     except StoreError as error:
@@ -142,7 +144,6 @@ async def _rename(context: Context, name: LockId, lock: Lock, etag: ETag, untold
             f"locks/{name} was taken, and the store did not answer ({error}) before that was "
             "sure; it is given back in a moment, try again then"
         ) from error
-    return renamed
 
 
 async def renew(context: Context, holding: Holding) -> None:

@@ -103,7 +103,7 @@ class Project:
         self.afters = Afters(context, self.steps)
         self.ready = Ready(context, self.steps, self.watcher, background, work)
         self.locks = Locks(context, work)
-        self.upkeep = Upkeep(tenures, journal, self.steps, self.locks, how.deadline)
+        self.upkeep = Upkeep(tenures, journal, self.steps.chores, self.locks, how.deadline)
         self.memory = Memory(self.documents, writer, clock)
         self.mail = Mail(self.documents, clock)
         cursors = Cursors(self.documents, writer, clock)
@@ -173,7 +173,7 @@ class Project:
             async with trio.open_nursery() as background:
                 async with trio.open_nursery() as work:
                     project = cls(store, how, journal, spool, clock, background, work)
-                    start_apart(background, project.steps.catch_up)
+                    start_apart(background, project.steps.chores.catch_up)
                     start_apart(background, project.locks.catch_up)
                     if how.lasting:
                         start_apart(background, project.upkeep.run, inherited)
@@ -232,7 +232,7 @@ class Project:
     async def _clear_up(self) -> None:
         # A mount has time for it while it lives; nobody may come after a command.
         with trio.move_on_after(FAREWELL), within(FAREWELL):
-            await self.steps.clear_up()
+            await self.steps.chores.clear_up()
             await self.locks.clear_up()
 
     def asked(self, verb: str, seconds: float, error: Exception | None) -> None:

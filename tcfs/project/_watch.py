@@ -86,7 +86,7 @@ class Watch:
         return (await self.told()).changes
 
     async def told(self) -> Told:
-        """Wait as `changes` does; what came and went in between is left out."""
+        """Wait as `changes` does, and return as well which of those are new."""
         await self._event.wait()
         told = Told(self._changes, frozenset(self._new))
         self._forget()
@@ -164,7 +164,7 @@ class Watcher:
 
     async def _begin(self, ask: _Ask) -> None:
         if self._topics[ask].known is None:
-            self._show({ask}, *await self._listed(ask))
+            self._show(ask, {ask}, *await self._listed(ask))
 
     async def _tick(self) -> None:
         try:
@@ -187,7 +187,7 @@ class Watcher:
         for answer in await all_of(asks, AT_ONCE) if asks else []:
             if answer is not None:
                 ask, began, entries = answer
-                self._show(plan[ask], began, entries)
+                self._show(ask, plan[ask], began, entries)
         self._ours = {key: ours for key, ours in self._ours.items() if ours[0] >= oldest}
 
     def _plan(self) -> dict[_Ask, set[_Ask]]:
@@ -228,15 +228,21 @@ class Watcher:
         self._pages[ask.prefix] = max(1, len(pages))
         return began, {entry.key: entry.etag for page in pages for entry in page}
 
-    def _show(self, asks: set[_Ask], began: float, listed: dict[str, ETag]) -> None:
+    def _show(self, listing: _Ask, asks: set[_Ask], began: float, listed: dict[str, ETag]) -> None:
         # What we wrote since the question was put, its answer may not know.
         ours = {key: etag for key, (at, etag) in self._ours.items() if at >= began}
-        ordered = sorted(listed)
+        # Nothing else gets its turn meanwhile: what a million keys need not take is left out.
+        whole = listing if listing.after is None else None
+        ordered = [] if asks == {whole} else sorted(listed)
         for ask in asks:
             topic = self._topics.get(ask)
             if topic is None or topic.asked > began:
                 continue  # nobody watches, or a later question was answered first
-            found = {key: listed[key] for key in _below(ordered, ask.prefix) if ask.covers(key)}
+            if ask == whole:
+                found = dict(listed)
+            else:
+                below = _below(ordered, ask.prefix)
+                found = {key: listed[key] for key in below if ask.covers(key)}
             before = topic.known or {}
             for key, version in ours.items():
                 if ask.covers(key):
@@ -244,7 +250,7 @@ class Watcher:
             changes: dict[str, ETag | None] = {
                 key: etag for key, etag in found.items() if before.get(key) != etag
             }
-            changes.update((key, None) for key in before if key not in found)
+            changes.update((key, None) for key in sorted(before.keys() - found.keys()))
             first, topic.known, topic.asked = topic.known is None, found, began
             if changes or first:
                 for watch in topic.watches:

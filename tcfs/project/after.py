@@ -159,12 +159,14 @@ def _back(step: StepId, way: dict[StepId, StepId]) -> list[StepId]:
 
 
 def _parse(found: Object | None) -> After:
-    if found is not None:
-        try:
-            return After.parse(found.body)
-        except Malformed:  # it is replaced
-            pass
-    return After(agent="unknown")
+    """Return what a document says; one that nobody can read is replaced, as none is."""
+    nothing = After(agent="unknown")
+    if found is None:
+        return nothing
+    try:
+        return After.parse(found.body)
+    except Malformed:
+        return nothing
 
 
 def _carries(nonce: str, found: Object) -> bool:

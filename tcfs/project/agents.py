@@ -74,6 +74,15 @@ class Agents:
         age = SURE if self._documents.has(key) else 0.0
         return await self._documents.read(key, max_age=age) is not None
 
+    async def elsewhere(self, agent: AgentId) -> str | None:
+        """Return the other host on which an agent was alive a moment ago, if there is one."""
+        found = await self._documents.read(keys.agent(agent))
+        if found is None:
+            return None
+        now = self._presence(agent, found)
+        mounted = now.state == "active" and now.document.mount is not None
+        return now.document.host if mounted and now.document.host != self._host else None
+
     async def list(self) -> Sequence[tuple[AgentId, Entry]]:
         """Return the agents with their objects, by id."""
         _, entries = await self._store.list_dir(keys.AGENTS)

@@ -9,13 +9,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple, final
 
 import trio
 
 from tcfs.project._apart import start_apart
+from tcfs.project._beats import Beats, is_agent, is_claim, is_lock
 from tcfs.project._clock import Clock
 from tcfs.project._documents import Documents
 from tcfs.project._watch import Told, Watch, Watcher
@@ -24,9 +25,10 @@ from tcfs.project.steps._look import parse_claim, parse_status
 from tcfs.project.steps._state import Effective
 from tcfs.stores import Entry, ETag, Object, StoreError
 from tcfs.stores.deadline import DEFAULT, within
-from tcfs.wire import Malformed, keys
+from tcfs.wire import keys
 from tcfs.wire.documents import Agent, Claim
 from tcfs.wire.ids import StepId
+from tcfs.wire.locks import Lock
 
 log: Final = logging.getLogger(__name__)
 KEPT: Final = 10_000  # events that a follower may be behind
@@ -50,8 +52,8 @@ class What(Enum):
 class Event:
     """An object that changed, and when that was seen here.
 
-    `state` is what its step, or its agent, is in by then. `agent` holds or finished the step, or
-    sent the message. Both are None where a request more would have to tell.
+    `state` is what its step, or its agent, is in by then. `agent` holds or finished the step, has
+    the lock, or sent the message. Both are None where nothing at hand tells.
     """
 
     time: str
@@ -123,7 +125,7 @@ class Events:
         self._followers: set[Follower] = set()
         self._scope: trio.CancelScope | None = None  # of the task, while there is one
         self._turn = trio.Lock()
-        self._lasting: dict[str, Agent | Claim] = {}  # documents without what a beat changes
+        self._beats = Beats()
 
     async def follow(self) -> Follower:
         """Return one who is told whatever changes from when this returns; then call `leave`.
@@ -160,16 +162,16 @@ class Events:
 
     async def _learn(self, known: Mapping[str, ETag]) -> None:
         """Read the agents' documents: what the next one says that they did not is an event."""
-        self._lasting.clear()
-        agents = [key for key in known if _is_agent(key)]
+        self._beats.clear()
+        agents = [key for key in known if is_agent(key)]
         found = await self._documents.read_many(_entry(key, known[key]) for key in agents)
         for key, etag in known.items():
-            # A claim that nobody here has read yet is told of once for nothing: reading all of
-            # them would be a request each.
-            if _is_agent(key):
-                self._is_beat(key, found.get(key))
-            elif _is_claim(key):
-                self._is_beat(key, self._documents.known(_entry(key, etag)))
+            if is_agent(key):
+                self._beats.is_beat(key, found.get(key))
+            elif is_claim(key) or is_lock(key):
+                # One that nobody here has read yet is told of once for nothing: reading all of
+                # them would be a request each.
+                self._beats.is_beat(key, self._documents.known(_entry(key, etag)))
 
     async def _events(self, told: Told, known: Mapping[str, ETag]) -> list[Event]:
         changes = {
@@ -189,16 +191,16 @@ class Events:
     async def _seen(
         self, changes: Mapping[str, What], known: Mapping[str, ETag]
     ) -> dict[str, _Seen]:
-        """Read the agents and steps that changed; where the store is away, say nothing of them.
+        """Read the agents, steps and locks that changed; where the store is away, say nothing.
 
         A document that was read or written here costs no request.
         """
         states = {key: StepId(step) for key in changes if (step := _step_of_state(key))}
-        agents = [key for key in changes if _is_agent(key)]
+        others = [key for key in changes if is_agent(key) or is_lock(key)]
         steps = set(states.values())
         if len(steps) > STEPS_AT_ONCE:
             states, steps = {}, set()
-        wanted = [key for step in steps for key in (keys.claim(step), keys.status(step))] + agents
+        wanted = [key for step in steps for key in (keys.claim(step), keys.status(step))] + others
         try:
             with within(DEFAULT):
                 found = await self._documents.read_many(
@@ -209,35 +211,25 @@ class Events:
             return {}
         judged = {step: self._effective(step, found) for step in steps}
         seen = {key: self._of_step(key, judged[step], found) for key, step in states.items()}
-        return seen | {key: self._of_agent(key, found) for key in agents}
+        return seen | {key: self._of_other(key, found) for key in others}
 
     def _of_step(self, key: str, now: Effective, found: Mapping[str, Object]) -> _Seen:
-        beat = _is_claim(key) and self._is_beat(key, found.get(key))
+        beat = is_claim(key) and self._beats.is_beat(key, found.get(key))
         return _Seen(now.state.value, now.agent, beat)
 
-    def _of_agent(self, key: str, found: Mapping[str, Object]) -> _Seen:
-        beat = self._is_beat(key, found.get(key))
-        document = self._lasting.get(key)
-        return _Seen(document.status if isinstance(document, Agent) else None, None, beat)
+    def _of_other(self, key: str, found: Mapping[str, Object]) -> _Seen:
+        beat = self._beats.is_beat(key, found.get(key))
+        match self._beats.said(key):
+            case Agent(status=status):
+                return _Seen(status, None, beat)
+            case Lock(agent=agent):
+                return _Seen(None, agent, beat)
+        return _Seen(None, None, beat)
 
     def _effective(self, step: StepId, found: Mapping[str, Object]) -> Effective:
         at = found.get(keys.claim(step))
         claim, status = parse_claim(at), parse_status(found.get(keys.status(step)))
         return effective(claim, status, ran_out=self._ran_out(claim, at.modified if at else 0))
-
-    def _is_beat(self, key: str, found: Object | None) -> bool:
-        """Tell whether a document says nothing new but that somebody is there; and remember it."""
-        before = self._lasting.pop(key, None)
-        if found is None:
-            return False
-        try:
-            if _is_agent(key):
-                self._lasting[key] = replace(Agent.parse(found.body), heartbeat=None)
-            else:
-                self._lasting[key] = replace(Claim.parse(found.body), nonce=None, lease=None)
-        except Malformed:
-            return False
-        return self._lasting[key] == before
 
 
 def _what(told: Told, key: str) -> What:
@@ -250,17 +242,9 @@ def _entry(key: str, etag: ETag) -> Entry:
     return Entry(key, etag, 0, 0)
 
 
-def _is_agent(key: str) -> bool:
-    return key.startswith(keys.AGENTS) and key.endswith(".json")
-
-
-def _is_claim(key: str) -> bool:
-    return key.startswith(keys.STEPS) and key.endswith("/claim.json")
-
-
 def _step_of_state(key: str) -> str | None:
     """Return the step of a claim or a status, None for another object."""
-    return keys.step_of(key) if _is_claim(key) or key.endswith("/status.json") else None
+    return keys.step_of(key) if is_claim(key) or key.endswith("/status.json") else None
 
 
 def _is_bookkeeping(key: str) -> bool:

@@ -8,6 +8,7 @@ on the disk before that attempt is made: a repeated one changes nothing.
 import logging
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar, final
 
@@ -204,11 +205,8 @@ class Outbox:
     async def _is_there(self, key: str, id: str) -> bool:
         """Tell whether an attempt under `key` arrived; else it will not, or is removed."""
         with within(TRY):
-            try:
+            with suppress(NotFound):
                 found = await self._store.get(key)
-            except NotFound:
-                pass
-            else:
                 assert not isinstance(found, NotModified)
                 if _id(found.body) == id:
                     return True

@@ -230,6 +230,7 @@ class Ready:
 
     async def _follow(self, scope: trio.CancelScope) -> None:
         with scope, self._watcher.watch(keys.STEPS) as watch:
+            await self._patiently(watch.begin)  # what goes from here on is told
             await self._patiently(self._backlog.list)
             while True:
                 self._current = True

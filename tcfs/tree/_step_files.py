@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
-from typing import final
+from typing import Final, final
+
+import trio
 
 from tcfs.project import WALK
 from tcfs.project.errors import Invalid, Missing, NotAllowed
@@ -13,6 +15,8 @@ from tcfs.wire.documents import State
 from tcfs.wire.handoff import parse_text, show
 from tcfs.wire.ids import StepId
 from tcfs.wire.keys import MAX_TEXT
+
+AGAIN: Final = 60.0  # seconds until who waits for an unheard of step is told so once more
 
 
 def _size_limit(size: int) -> None:
@@ -131,9 +135,20 @@ class WaitFile(File):
             raise NotAllowed(f"steps/{self._step}/wait is read: cat steps/{self._step}/wait")
         steps = self._view.project.steps
         seen = await steps.look(self._step)
-        if seen.claim is None and seen.status is None:
+        if seen.claim is None and seen.status is None and self._is_news(caller):
             self._view.project.later(lambda: self._warn(caller))
         return Waiting(lambda: steps.wait(self._step), seen.effective.state is State.COMPLETE)
+
+    def _is_news(self, caller: Caller) -> bool:
+        """Tell whether it is to be said again: a thousand may wait, and all steps are listed."""
+        now, warned = trio.current_time(), self._view.local.warned
+        for known in [it for it, said in warned.items() if said < now - AGAIN]:
+            del warned[known]
+        who = (self._view.who(caller), self.path)
+        if who in warned:
+            return False
+        warned[who] = now
+        return True
 
     async def _warn(self, caller: Caller) -> None:
         known = [it.id for it in await self._view.project.steps.list()]

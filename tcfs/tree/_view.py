@@ -21,6 +21,7 @@ class Local:
     unfinished: set[str] = field(default_factory=set)  # keys, dotted, that wait for a rename
     mailboxes: set[Mailbox] = field(default_factory=set)
     sent: dict[str, float] = field(default_factory=dict)  # path -> trio time it stops resolving
+    warned: dict[tuple[AgentId, str], float] = field(default_factory=dict)  # of a path; trio time
     inboxes: OpenInboxes = field(default_factory=OpenInboxes)
     scratch: Room = field(default_factory=Room)
 

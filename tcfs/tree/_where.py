@@ -35,8 +35,8 @@ def _own(key: str) -> str | None:
                 return f"memory/{keys.memory_name(dotted)}"
             case "agents" if name != rest:
                 return f"agents/{agent_id(name)}"
-            case "locks" if name != rest:
-                return f"locks/{agent_id(name)}"
+            case "locks" if (lock := keys.lock_of(key)) is not None:
+                return f"locks/{lock}"
             case "messages" if name != rest and name.count("/") == 1:
                 box, _, leaf = name.partition("/")
                 return f"messages/{mailbox(box)}/{leaf}" if keys.is_leaf(leaf) else None

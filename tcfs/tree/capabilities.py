@@ -6,8 +6,8 @@ from tcfs.stores import Capabilities
 
 _CLAIMS: Final = {
     "atomic": "claims: atomic, one agent wins whatever host or tool the others use",
-    "best-effort": "claims: BEST EFFORT, two agents that claim at the same time may both win "
-    "(--claims=best-effort); so may two creations, and concurrent appends may lose a line",
+    "best-effort": "claims: BEST EFFORT, two agents that claim or lock at the same time may both "
+    "win (--claims=best-effort); so may two creations, and concurrent appends may lose a line",
     "refused": "claims: refused, as is all that needs what is missing: locks, O_EXCL, appends; "
     "mount with --claims=best-effort to have them all the same, unsafely",
     None: "claims: sent as conditional writes; nobody has looked what this store does with them",

@@ -15,6 +15,11 @@ CLAIM A STEP     echo "what I will do" > {at}/steps/design/claim
                  also: blocked  needs_review  failed; `pending` reopens it
   wait for it    timeout 300 cat {at}/steps/design/wait
   all steps      ls {at}/steps; cat {at}/status
+  in order       echo "design api" > {at}/steps/build/after     (these come first)
+  what is next   while s=$(cat {at}/ready/take); do ...; echo complete > {at}/steps/$s/status; done
+
+TAKE A LOCK      L={at}/locks/db; mkdir $L && trap "rmdir $L" EXIT     (whose? cat $L/owner)
+  while open     exec 9> {at}/locks/db                     (gone with the process)
 
 REMEMBER         echo "v2, JSON over HTTP" > {at}/memory/design.contract
                  cat {at}/memory/design.contract

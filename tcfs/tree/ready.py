@@ -99,7 +99,7 @@ class TakeHandle(Handle):
     with what it has; or a close, by an opener that was not killed.
     """
 
-    __slots__ = ("_agent", "_lock", "_ready", "_settled", "_text", "_told", "_won")
+    __slots__ = ("_agent", "_closed", "_lock", "_ready", "_settled", "_text", "_told", "_won")
     blocking = True
 
     def __init__(self, ready: Ready, agent: AgentId) -> None:
@@ -110,19 +110,33 @@ class TakeHandle(Handle):
         self._text = b""
         self._told = 0  # bytes read so far, without a gap
         self._settled = False  # handed over, or given back
+        self._closed = False
 
     async def read(self, offset: int, size: int) -> bytes:
         """Wait for a step, and return a part of its id; raises as `Ready.take` does."""
         async with self._lock:
-            if self._won is None:
-                self._won = await self._ready.take(self._agent)
-                self._text = f"{self._won.step}\n".encode()
+            await self._take()
             data = self._text[offset : offset + size]
             if offset <= self._told:
                 self._told = max(self._told, offset + len(data))
             if not data:
                 await self._hand_over()
             return data
+
+    @property
+    def readable(self) -> bool:
+        """Whether a step was taken."""
+        return self._won is not None
+
+    async def until_readable(self) -> None:
+        """Take a step for who polls: the read that follows shows it, a close without gives it back.
+
+        Else it might be another's by then, and the read wait.
+        """
+        async with self._lock:
+            await self._take()
+        if self._closed:  # while it was taken
+            self.discard()
 
     async def commit(self) -> None:
         """Hand the step over, if its id was read."""
@@ -138,10 +152,16 @@ class TakeHandle(Handle):
 
     async def release(self) -> None:
         """Give the step back if its id was not read."""
+        self._closed = True
         if self._is_told and self._won is not None and not self._settled:
             self._settled = True
             self._ready.hand_over_later(self._won)
         self.discard()
+
+    async def _take(self) -> None:
+        if self._won is None:
+            self._won = await self._ready.take(self._agent)
+            self._text = f"{self._won.step}\n".encode()
 
     async def _hand_over(self) -> None:
         if self._is_told and self._won is not None and not self._settled:

@@ -38,7 +38,7 @@ def test_what_is_the_trees_own_at_the_root_cannot_be_changed(door: Door) -> None
             door.designer.write(name, "x\n")
         with denied(EROFS):
             door.designer.rm(name)
-    for name in ("locks", "ready", ".tcfs/things"):
+    for name in ("ready/x", ".tcfs/things"):
         with denied(EROFS):
             door.designer.mkdir(name)
         with denied(EROFS):
@@ -176,7 +176,7 @@ def test_other_prefixes_and_objects_are_at_the_root(door: Door, x: str) -> None:
         assert door.designer.read(f"as/other/{x}-top") == "v"
         assert door.designer.read("README") != "v"
         with denied(ENOENT):
-            door.designer.stat("ready")
+            door.designer.stat("ready/x")
     finally:
         for key in keys[2:]:
             door.bucket.remove(key)

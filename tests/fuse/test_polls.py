@@ -276,6 +276,21 @@ async def test_file_that_is_closed_is_watched_no_more() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_file_that_is_closed_at_the_moment_it_is_ready_harms_nobody() -> None:
+    polls, slow, told = Polls(), Slow(), Told()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(polls.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert ask(polls, slow, told) == 0
+        await trio.testing.wait_all_tasks_blocked()
+        slow.event.set()
+        polls.forget(1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (told.times, len(polls)) == (0, 0)
+        assert ask(polls, Slow(), told) == 0, "it goes on"
+        nursery.cancel_scope.cancel()
+
+
 async def test_end_wakes_all_and_a_kernel_that_is_gone_is_no_error() -> None:
     polls, told = Polls(), [Told(gone=True), Told()]
     assert ask(polls, Slow(), told[0]) == READ, "nobody would wake it"

@@ -1,6 +1,7 @@
 """The tables behind a mount, without one."""
 
 import errno
+from collections import defaultdict
 from collections.abc import Sequence
 
 import pytest
@@ -10,6 +11,7 @@ from pyfuse3 import FUSEError
 from tcfs.fuse import Identity, mountpoints, proc
 from tcfs.fuse.guard import Where, guarded
 from tcfs.fuse.inodes import ROOT, Inodes
+from tcfs.project import Served
 from tcfs.project.errors import Held, Invalid
 from tcfs.tree._base import Caller, Directory, File, Handle, Kind, Node, OpenMode
 from tcfs.wire.ids import AgentId
@@ -90,6 +92,7 @@ class Room:
 
     def __init__(self) -> None:
         self.lines: list[tuple[Where, int, str]] = []
+        self.served: Served = defaultdict(int)
 
     def unhurried(self, fh: int) -> bool:
         return fh == 7
@@ -124,6 +127,7 @@ async def test_every_error_becomes_an_errno_and_a_line(error: Exception, code: i
         await room.fails(1, error)
     assert caught.value.errno == code
     assert [(where, number) for where, number, _ in room.lines] == [((DEV.agent, "/x"), code)]
+    assert room.served == {("fails", code): 1}
 
 
 async def test_request_ends_one_second_past_its_deadline(autojump_clock: object) -> None:
@@ -136,7 +140,9 @@ async def test_request_ends_one_second_past_its_deadline(autojump_clock: object)
 
 
 async def test_unhurried_file_has_no_deadline(autojump_clock: object) -> None:
-    await Room().sleeps(7)
+    room = Room()
+    await room.sleeps(7)
+    assert room.served == {("sleeps", 0): 1}
 
 
 async def test_cancellation_passes_the_guard() -> None:

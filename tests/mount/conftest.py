@@ -1,7 +1,11 @@
 """Real mounts of the whole thing, used as a user would."""
 
+import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,16 +16,21 @@ from tests.servers import Account
 # It makes a small disk to fill: nobody else may.
 collect_ignore = [] if os.geteuid() == 0 else ["test_as_root.py"]
 
+_number = itertools.count()
+
+
+@contextmanager
+def _short() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="tcfs-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
 
 @pytest.fixture
 def home() -> Iterator[Path]:
     """Yield a directory with a short path: a mount point is in every message."""
-    import shutil
-    import tempfile
-
-    path = Path(tempfile.mkdtemp(prefix="tcfs-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
+    with _short() as path:
+        yield path
 
 
 @pytest.fixture
@@ -45,3 +54,23 @@ def remote(home: Path, seaweed: Account, project: str) -> Iterator[Mount]:
     options = ("--endpoint", seaweed.endpoint)
     with Mount(home, store, "designer", *options, environment=credentials(seaweed)) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def here() -> Iterator[Mount]:
+    """Yield a mount for designer that many tests use, each with names of its own."""
+    with _short() as path, Mount(path, str(path / "store"), "designer") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def there(here: Mount) -> Iterator[Mount]:
+    """Yield a second mount of the same store, for developer."""
+    with Mount(here.path.parent, str(here.path.parent / "store"), "developer") as made:
+        yield made
+
+
+@pytest.fixture
+def x() -> str:
+    """Return a name that no other test uses, and that is part of none."""
+    return f"x{next(_number):04d}"

@@ -23,6 +23,17 @@ def is_lent(mount: Mount, step: str) -> bool:
     return done.returncode == 0 and json.loads(done.stdout).get("hold") is True
 
 
+def reads_and_keeps(mount: Mount, size: int) -> "subprocess.Popen[bytes]":
+    """Start a program that takes a step, tells so many bytes of its id, and keeps the file open."""
+    script = f"import os; os.write(1, os.read(os.open('ready/take', 0), {size})); os.read(0, 1)"
+    return subprocess.Popen(
+        ["python3", "-c", script],
+        cwd=mount.path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
 def given_back(mount: Mount, step: str) -> Callable[[], bool]:
     return lambda: mount.out(f"cat steps/{step}/status") == "pending\n"
 
@@ -156,8 +167,8 @@ def test_the_worker_s_loop(mount: Mount) -> None:
 )
 def test_programs_take_and_keep_the_step(mount: Mount, other: Mount, script: str) -> None:
     """Once its id was read, the step is the reader's as any that it claimed."""
+    mount.out("echo first > steps/build-api/after")
     with mount.popen(script) as waiting:
-        mount.out("echo first > steps/build-api/after")
         until(blocked(waiting), "the reader to block")
         other.out("echo complete > steps/first/status")
         out, err = waiting.communicate(timeout=20)
@@ -183,7 +194,7 @@ def test_whoever_waits_here_is_woken_at_once(mount: Mount) -> None:
 
 def test_each_step_is_taken_once(mount: Mount, other: Mount) -> None:
     mount.out("for i in $(seq 12); do echo pending > steps/s$i/status; done")
-    scripts = ["cat as/%s/ready/take" % name for name in "abcdef"]
+    scripts = [f"cat as/{name}/ready/take" for name in "abcdef"]
     workers = [it.popen(script) for it in (mount, other) for script in scripts]
     taken = [it.communicate(timeout=30)[0] for it in workers]
     assert sorted(taken) == sorted(f"s{number}\n" for number in range(1, 13))
@@ -236,18 +247,11 @@ def test_a_time_out_takes_nothing(mount: Mount) -> None:
 def test_a_reader_that_is_killed_before_it_lets_go_gives_back(mount: Mount, other: Mount) -> None:
     """A reader that dies before it has the id gives the step back."""
     mount.out("echo pending > steps/build/status")
-    script = "import os; os.write(1, os.read(os.open('ready/take', 0), 99)); os.read(0, 1)"
-    reader = subprocess.Popen(
-        ["python3", "-c", script],
-        cwd=mount.path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert reader.stdout is not None
-    assert reader.stdout.readline() == b"build\n"
-    assert is_lent(other, "build")
-    reader.kill()
-    reader.wait(10)
+    with reads_and_keeps(mount, 99) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.read(6) == b"build\n"
+        assert is_lent(other, "build")
+        reader.kill()
     until(given_back(other, "build"), "the step", 5)
     assert other.out("cat ready/take") == "build\n"
 
@@ -272,10 +276,11 @@ def test_who_reads_a_part_only_gives_back(mount: Mount) -> None:
 
 def test_a_mount_that_was_killed_gives_back_what_nobody_read(mount: Mount, other: Mount) -> None:
     mount.out("echo pending > steps/build/status")
-    with mount.popen("exec 8< ready/take; dd bs=2 count=1 status=none <&8; read -r x") as holder:
-        until(lambda: is_lent(other, "build"), "the claim")
+    with reads_and_keeps(mount, 2) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.read(2) == b"bu"
         mount.end(signal.SIGKILL)
-        holder.kill()
+        reader.kill()
     assert other.out("cat steps/build/status") == "in_progress\n"
     mount.start()
     until(given_back(other, "build"), "the step", 10)

@@ -96,6 +96,31 @@ def test_a_mount_ends_while_somebody_waits(mount: Mount) -> None:
         assert waiting.wait(10) != 0
 
 
+def test_poll_takes_the_step_that_is_read_then(mount: Mount, other: Mount) -> None:
+    """Who polls `ready/take` has a step taken, which a close without reading gives back."""
+    other.out("echo > steps/z/claim")
+    for reads in (False, True):
+        fd = os.open(mount.path / "ready/take", os.O_RDONLY)
+        try:
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            assert poll.poll(1500) == [], "through a look at the bucket"
+            if not reads:
+                other.out("rm steps/z/claim")
+            else:
+                other.out("echo pending > steps/z/status")
+            until(lambda poll=poll: poll.poll(100) != [], "a step")
+            assert mount.out("cat steps/z/owner") == "designer\n"
+            if reads:
+                assert os.read(fd, 100) == b"z\n"
+        finally:
+            os.close(fd)
+        if not reads:
+            until(lambda: mount.sh("cat steps/z/owner").returncode == 1, "giving it back")
+            other.out("echo > steps/z/claim; echo blocked > steps/z/status; echo > steps/w/claim")
+    assert mount.out("cat steps/z/owner") == "designer\n"
+
+
 READERS = """
 import errno, os, threading
 def work():

@@ -1,6 +1,7 @@
 """What comes before a step: `after.json`, and the cycles it may not have."""
 
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,7 @@ async def test_a_step_does_not_come_after_itself(store: MemoryStore, tmp_path: P
 async def test_a_cycle_is_refused_and_named(store: MemoryStore, tmp_path: Path) -> None:
     async with mounted(store, tmp_path) as project:
         chain = [StepId(f"s{number}") for number in range(6)]
-        for step, first in zip(chain, chain[1:], strict=False):
+        for step, first in pairwise(chain):
             await project.afters.set(step, A, [Y, first, Z])
         with pytest.raises(Invalid, match="s5 → s0 → s1 → s2 → s3 → s4 → s5"):
             await project.afters.add(chain[-1], A, [Z, chain[0]])
@@ -224,7 +225,7 @@ async def test_a_plan_is_written_without_reading_it_all_again(
 ) -> None:
     async with mounted(store, tmp_path) as project:
         chain = [StepId(f"s{number:02}") for number in range(40)]
-        for first, step in zip(chain, chain[1:], strict=False):
+        for first, step in pairwise(chain):
             store.requests.clear()
             await project.afters.set(step, A, [first])
             assert len(store.requests) < 15

@@ -12,7 +12,7 @@ from tcfs.project import Project, events
 from tcfs.project._watch import TICK
 from tcfs.project.events import Event, Follower, What
 from tcfs.stores import OutcomeUnknown, Unavailable
-from tcfs.wire.ids import BROADCAST, AgentId, Mailbox, StepId
+from tcfs.wire.ids import BROADCAST, AgentId, LockId, Mailbox, StepId
 from tests.memory_store import Fault, MemoryStore
 from tests.project.parties import (
     CLAIM,
@@ -157,6 +157,24 @@ async def test_heartbeats_and_renewed_leases_are_no_events(tmp_path: Path) -> No
             assert "messages/a/_cursor.json" in store.stored()
             kinds = [(it.key.partition("/")[0], it.agent) for it in await told(follower)]
             assert kinds == [("memory", None), ("messages", "b")]
+
+
+async def test_lock_is_told_with_who_has_it_and_its_renewals_are_not(tmp_path: Path) -> None:
+    store = MemoryStore()
+    build = LockId("build")
+    async with (
+        mounted(store, tmp_path / "a") as project,
+        mounted(store.other(), tmp_path / "b", B, lease=90) as other,
+        following(project) as follower,
+    ):
+        await other.locks.take(build, B)
+        assert short(await told(follower)) == [("created", "locks/build.json", None, "b")]
+        nonce = present(store, "locks/build.json")["nonce"]
+        await trio.sleep(100)
+        assert present(store, "locks/build.json")["nonce"] != nonce
+        assert short(await told(follower)) == []
+        await other.locks.give_back(build, B)
+        assert short(await told(follower)) == [("removed", "locks/build.json", None, None)]
 
 
 async def test_whoever_signs_off_is_told_of(tmp_path: Path) -> None:

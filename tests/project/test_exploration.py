@@ -123,7 +123,7 @@ async def renew(world: World, project: Project) -> None:
     if holding is None:
         return
     try:
-        await project.steps.renew(holding)
+        await project.steps.chores.renew(holding)
     except Refused:
         now = state_of(world.store)
         assert (now.state, now.tenure) != (IN_PROGRESS, holding.id), "its holder was told it lost"

@@ -294,8 +294,11 @@ async def test_in_progress_needs_the_claim(tmp_path: Path) -> None:
 async def test_pending_of_what_is_pending_changes_nothing(tmp_path: Path) -> None:
     store = MemoryStore()
     async with mounted(store, tmp_path) as project:
-        await project.steps.set_state(X, A, PENDING)
-    assert store.stored() == []
+        await take(project.steps, A)
+        await project.steps.give_back(X, A)
+        before = {key: store.body(key) for key in store.stored()}
+        await project.steps.set_state(X, B, PENDING)
+    assert {key: store.body(key) for key in store.stored()} == before
 
 
 async def test_held_here_names_what_is_held(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ async def hand_off(project: Project) -> None:
 
 
 async def renew(project: Project) -> None:
-    await project.steps.renew(next(iter(project.steps._context.tenures)))
+    await project.steps.chores.renew(next(iter(project.steps._context.tenures)))
 
 
 @pytest.mark.parametrize("act", [finish, give_back, annotate, hand_off, renew])
@@ -339,6 +340,35 @@ async def test_what_another_mount_took_on_is_left_to_it(store: MemoryStore, tmp_
         await one.steps.set_state(X, A, COMPLETE)  # it is the same agent's all the same
         await two.steps.let_go(bound)
         assert state_of(store).state is COMPLETE
+
+
+async def test_a_renewal_by_another_mount_does_not_keep_its_agent_from_finishing(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    async with (
+        mounted(store, tmp_path / "one", A, LEASE) as one,
+        mounted(store.other(), tmp_path / "two", A, LEASE) as two,
+    ):
+        await take(two.steps, A)
+        store.before("PUT", CLAIM, partial(renew, two))
+        await one.steps.set_state(X, A, COMPLETE)
+        assert state_of(store).state is COMPLETE
+
+
+async def test_what_cannot_be_given_back_when_it_is_let_go_is_given_back_later(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    """Nobody renews what nobody holds: were the store away for good, the lease would run out."""
+    async with mounted(store, tmp_path, A, LEASE) as project:
+        won = await project.steps.hold(X, A)
+        await project.steps.begin(won, None)
+        store.fail(STATUS, Fault.DENIED, times=3)
+        await project.steps.let_go(won)
+        assert state_of(store).state is IN_PROGRESS
+        assert project.steps.held_here() == {}
+        await trio.sleep(60)
+        assert state_of(store).state is PENDING
+        assert list((tmp_path / "journal").rglob("held/*")) == []
 
 
 async def test_hold_takes_on_a_claim_of_the_other_tool(store: MemoryStore, tmp_path: Path) -> None:

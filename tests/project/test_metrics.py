@@ -7,7 +7,7 @@ import trio
 
 import tcfs
 from tcfs.project._metrics import Metrics
-from tcfs.wire.ids import Mailbox
+from tcfs.wire.ids import Mailbox, StepId
 from tests.exposition import parse
 from tests.memory_store import Fault, MemoryStore
 from tests.project.parties import A, X, mounted, take
@@ -23,6 +23,8 @@ async def test_it_counts_what_a_mount_asks_and_reading_it_asks_nothing(tmp_path:
         await take(project.steps, A)
         with trio.move_on_after(3.5):
             await project.steps.wait(X)
+        with trio.move_on_after(3.2):
+            await project.steps.wait(StepId("nothing-in-it"))
         asked = len(store.requests)
         found = parse(project.metrics.text())
         assert len(store.requests) == asked
@@ -35,7 +37,7 @@ async def test_it_counts_what_a_mount_asks_and_reading_it_asks_nothing(tmp_path:
         assert sum(counts) == asked
         assert found["tcfs_info"].values(version=tcfs.__version__) == [1]
         assert found["tcfs_held"].values() == [1]
-        assert found["tcfs_watcher_ticks_total"].values() == [3]
+        assert found["tcfs_watcher_ticks_total"].values() == [6]
         assert found["tcfs_cache_bytes"].values() == [project.documents.size]
 
 

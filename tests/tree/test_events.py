@@ -155,6 +155,7 @@ async def test_until_readable_takes_nothing(tmp_path: Path) -> None:
         ("agents/dev.json", "agents/dev"),
         ("agents/a/b.json", ".tcfs/raw/agents/a/b.json"),
         ("locks/build.json", "locks/build"),
+        ("locks/a.json.json", ".tcfs/raw/locks/a.json.json"),
         ("messages/dev/1_a_b.json", "messages/dev/1_a_b"),
         ("messages/_broadcast/1_a_b.json", "messages/_broadcast/1_a_b"),
         ("messages/dev/a/b.json", ".tcfs/raw/messages/dev/a/b.json"),

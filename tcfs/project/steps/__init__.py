@@ -1,48 +1,39 @@
 """Steps: claimed by one agent at a time, finished once, waited for by any number.
 
-The protocol is in `_claim`, `_finish` and `_release`; `_state` judges; this is what others use.
+The protocol is in `_claim`, `_keep`, `_finish` and `_release`; `_state` judges; what is done
+without being asked is in `_chores`. This is what others use.
 """
 
-import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, final
 
 import trio
 
-from tcfs.project._apart import start_apart
 from tcfs.project._conditional import Lost
 from tcfs.project._documents import WALK
-from tcfs.project._journal import Holding, Untold
+from tcfs.project._journal import Untold
 from tcfs.project._locks import Locks
-from tcfs.project.errors import Held, NotHolder, Refused, WontComplete
-from tcfs.project.steps._claim import (
-    Tenure,
-    Terms,
-    begin,
-    claim,
-    held,
-    not_holder,
-    replace_claim,
-)
+from tcfs.project.errors import Held, NotHolder, WontComplete
+from tcfs.project.steps._chores import CATCH_UP, Chores, quietly
+from tcfs.project.steps._claim import Tenure, Terms, claim, held, not_holder, replace_claim
 from tcfs.project.steps._context import Context
-from tcfs.project.steps._finish import finish, hand_off, lacks_status, mend_status, read_handoff
+from tcfs.project.steps._finish import finish, hand_off, read_handoff
 from tcfs.project.steps._keep import adopt, annotate, renew
 from tcfs.project.steps._look import Look
 from tcfs.project.steps._plan import plan
-from tcfs.project.steps._release import give_back, reopen, undo
+from tcfs.project.steps._release import give_back, reopen
 from tcfs.project.steps._state import Effective, effective, holds
 from tcfs.project.steps._watch import StepWatcher
-from tcfs.stores import Entry, PreconditionFailed, StoreError
-from tcfs.stores.deadline import DEFAULT, within
+from tcfs.stores import Entry, PreconditionFailed
 from tcfs.wire import keys
 from tcfs.wire.documents import Handoff, State
 from tcfs.wire.handoff import HandoffText
 from tcfs.wire.ids import AgentId, StepId
 
 __all__ = [
+    "CATCH_UP",
     "Context",
     "Effective",
     "Look",
@@ -52,12 +43,11 @@ __all__ = [
     "effective",
     "held",
     "not_holder",
+    "quietly",
 ]
 
-log: Final = logging.getLogger(__name__)
 LEASE: Final = 900  # seconds: tree.md, how long a claim lives
 SHORTEST: Final = 3  # deadlines that a lease has at least: protocol.md, Steps
-CATCH_UP: Final = 5.0  # seconds between looks at what is to be undone, or is not begun yet
 
 
 @final
@@ -76,19 +66,15 @@ class Steps:
     def __init__(self, context: Context, watcher: StepWatcher, nursery: trio.Nursery) -> None:
         self._context = context
         self._watcher = watcher
-        self._nursery = nursery
         self._alone = Locks()
-        self._unbegun: dict[str, tuple[Tenure, str | None]] = {}
-        self._mending: set[StepId] = set()
+        self.chores = Chores(context, self._alone, nursery)
 
     # looking
 
     async def look(self, step: StepId, *, max_age: float = 0.0) -> Look:
         """Return the step as it is; and mend it where a crash left the status behind."""
         seen = await self._context.look(step, max_age=max_age)
-        if lacks_status(seen) and step not in self._mending:
-            self._mending.add(step)
-            start_apart(self._nursery, self._mend, step)
+        self.chores.mend(step, seen)
         return seen
 
     async def handoff(self, step: StepId, *, max_age: float = 0.0) -> Handoff:
@@ -179,18 +165,15 @@ class Steps:
                     won = await adopt(self._context, step, agent, tenure, terms)
                 except NotHolder as error:
                     raise Held(str(error)) from None
-                return self._keep(won, terms)
+                return self.chores.keep(won, terms)
         return await self._claim(step, agent, terms)
 
     async def let_go(self, won: Tenure) -> None:
-        """Give back what `hold` or a read of `ready/take` claimed, unless it ended otherwise.
-
-        Raises OutcomeUnknown, Unavailable, Denied, ReadOnly
-        """
+        """Give back what `hold` or `lend` claimed, unless it ended otherwise; now or later."""
         agent = AgentId(won.claim.agent)
-        if self._tenure(won.step, agent) == won.claim.id:
-            with suppress(NotHolder):
-                await self.give_back(won.step, agent)
+        holding = self._context.tenures.of(keys.claim(won.step), agent)
+        if holding is not None and holding.id == won.claim.id:
+            await self.chores.let_go(holding)
 
     async def lend(self, step: StepId, agent: AgentId) -> Tenure:
         """Claim the step for one who is about to be told of it; then call `hand_over`.
@@ -208,7 +191,7 @@ class Steps:
                 return  # it is finished already, or given back
             assert won.claim.id is not None
             await renew(self._context, won.step, agent, won.claim.id, terms)
-            self._keep(won, terms)
+            self.chores.keep(won, terms)
 
     async def _claim(self, step: StepId, agent: AgentId, terms: Terms) -> Tenure:
         async with self._alone.hold(step):
@@ -216,7 +199,7 @@ class Steps:
             seen = await self._context.look(step, max_age=WALK)
             with Untold(self._context.journal) as untold:
                 won = await claim(self._context, step, agent, seen, untold, terms)
-            return self._keep(won, terms)
+            return self.chores.keep(won, terms)
 
     async def take_over(self, step: StepId, agent: AgentId) -> Tenure:
         """Take the step from whoever holds it, and return once that is sure; then call `begin`.
@@ -235,14 +218,7 @@ class Steps:
                 raise held(step, seen)
             with Untold(self._context.journal) as untold:
                 won = await replace_claim(self._context, step, agent, seen, untold, terms)
-            return self._keep(won, terms)
-
-    def _keep(self, won: Tenure, terms: Terms) -> Tenure:
-        assert won.claim.id is not None
-        agent, seconds = AgentId(won.claim.agent), won.claim.lease.seconds if won.claim.lease else 0
-        key = keys.claim(won.step)
-        self._context.tenures.keep(Holding(key, agent, won.claim.id, seconds, terms.bound))
-        return won
+            return self.chores.keep(won, terms)
 
     async def begin(self, won: Tenure, note: str | None) -> None:
         """Write the status of a claim that was won, with its note.
@@ -250,18 +226,7 @@ class Steps:
         Never fails: the claim stands without it, and a won claim is not reported lost. What the
         store does not take now is written later.
         """
-        assert won.claim.id is not None
-        async with self._alone.hold(won.step):
-            try:
-                await begin(self._context, won, note)
-            except StoreError as error:
-                log.warning("steps/%s is claimed, its status is not written: %s", won.step, error)
-                self._unbegun[won.claim.id] = (won, note)
-            except BaseException:
-                self._unbegun[won.claim.id] = (won, note)
-                raise
-            else:
-                self._unbegun.pop(won.claim.id, None)
+        await self.chores.begin(won, note)
 
     async def annotate(self, step: StepId, agent: AgentId, text: str) -> None:
         """Add to the note of the claim that `agent` holds; raises NotHolder."""
@@ -362,71 +327,8 @@ class Steps:
         if seen.effective_for(agent, self._tenure(step, agent)).agent not in (None, agent):
             raise not_holder(step, seen)
 
-    # in the background
-
-    async def catch_up(self) -> None:
-        """Undo the claims nobody was told of, and begin those whose status is not written."""
-        while True:
-            await trio.sleep(CATCH_UP)
-            await self.clear_up()
-
-    async def clear_up(self) -> None:
-        """Do once what `catch_up` does again and again; what fails is left for the next time."""
-        for entry in self._context.journal.due(keys.STEPS):
-            step = keys.step_of(entry.key)
-            if step is not None:
-                async with self._alone.hold(step):
-                    await quietly(partial(undo, self._context, StepId(step), entry.nonce))
-        for won, note in list(self._unbegun.values()):
-            with within(DEFAULT):
-                await self.begin(won, note)
-
-    async def carry_on(self, holding: Holding) -> bool:
-        """Take on what a mount held that is no more, or give it back if it was bound to a file.
-
-        Returns whether it is `holding`'s agent's by now; what fails is left to the lease.
-        """
-        step = StepId(keys.step_of(holding.key) or "")
-        terms = Terms(holding.seconds)
-        async with self._alone.hold(step):
-            if holding.bound:
-                await give_back(self._context, step, holding.agent, holding.id)
-                return False
-            won = await adopt(self._context, step, holding.agent, holding.id, terms)
-            self._keep(won, terms)
-        return True
-
-    async def renew(self, holding: Holding) -> None:
-        """Let the lease of a step begin anew; raises NotHolder, and what a write raises."""
-        step = StepId(keys.step_of(holding.key) or "")
-        async with self._alone.hold(step):
-            if self._context.tenures.of(holding.key, holding.agent) == holding:
-                terms = Terms(holding.seconds, holding.bound)
-                await renew(self._context, step, holding.agent, holding.id, terms)
-
-    async def _mend(self, step: StepId) -> None:
-        try:
-            async with self._alone.hold(step):
-                await quietly(partial(self._mend_alone, step))
-        finally:
-            self._mending.discard(step)
-
-    async def _mend_alone(self, step: StepId) -> None:
-        seen = await self._context.look(step)
-        if lacks_status(seen):
-            await mend_status(self._context, step, seen)
-
     def _tenure(self, step: StepId, agent: AgentId) -> str | None:
         return self._context.tenures.id(keys.claim(step), agent)
 
     def _drop(self, step: StepId, agent: AgentId) -> None:
         self._context.tenures.drop(keys.claim(step), agent)
-
-
-async def quietly(act: Callable[[], Awaitable[object]]) -> None:
-    """Run what is tried again later anyway; its failure is only worth a line in the log."""
-    try:
-        with within(DEFAULT):
-            await act()
-    except (StoreError, Refused, Lost) as error:
-        log.warning("in the background: %s", error)

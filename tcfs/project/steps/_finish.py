@@ -40,17 +40,35 @@ async def finish(
             held = await claim(context, step, agent, seen, untold, Terms(context.lease))
         else:
             raise not_holder(step, seen)
-        finished = replace(held.claim, nonce=fresh(), lease=None, hold=False, result=result)
-        try:
-            await context.put_claim(step, finished, held.claim_etag)
-        except Lost:
-            raise not_holder(step, await context.look(step)) from None
+        held, finished = await _put_result(context, held, result)
     await _settle_handoff(context, step, finished, result)
     status = context.status_of(finished, result, before=held.status)
     try:
         await context.put_status(step, status, held.status_etag)
     except Lost:
         await _settle_status(context, step, finished, result)
+
+
+async def _put_result(context: Context, held: Tenure, result: State) -> tuple[Tenure, Claim]:
+    """Put the result on a claim; return what was held at that moment, and the claim by then.
+
+    A renewal by another mount of its agent may come in between: the step is held all the same.
+    """
+    step, agent = held.step, held.claim.agent
+    for _ in range(TRIES):
+        finished = replace(held.claim, nonce=fresh(), lease=None, hold=False, result=result)
+        try:
+            await context.put_claim(step, finished, held.claim_etag)
+        except Lost:
+            seen = await context.look(step)
+            if seen.claim is None or seen.claim_etag is None:
+                raise not_holder(step, seen) from None
+            if not holds(seen.claim, seen.status, agent, held.claim.id):
+                raise not_holder(step, seen) from None
+            held = Tenure(step, seen.claim, seen.claim_etag, seen.status, seen.status_etag)
+        else:
+            return held, finished
+    raise NotHolder(f"steps/{step} kept changing; look at steps/{step}/claim")
 
 
 async def _settle_status(context: Context, step: StepId, finished: Claim, result: State) -> None:
