@@ -4,6 +4,7 @@ import inspect
 import itertools
 import os
 import re
+import signal
 from collections.abc import Iterator
 from functools import partial
 
@@ -14,6 +15,10 @@ from trio.testing import MockClock
 from tests.servers import Account, Moto, SeaweedFS
 
 _number = itertools.count()
+
+# A run begun in the background is told to ignore Ctrl-C, and so would be all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
