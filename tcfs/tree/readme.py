@@ -9,6 +9,7 @@ This directory is a bucket that agents coordinate through. You are: {agent}
 CLAIM A STEP     echo "what I will do" > {at}/steps/design/claim
                  "File exists": somebody has it; cat {at}/steps/design/owner
   give it back   rm {at}/steps/design/claim
+  how long       as long as this mount lives; then its lease runs out, and it is free
   just while I   exec 9> {at}/steps/design/hold         (given back when this shell ends)
   hand it on     echo "what the next one must know" > {at}/steps/design/handoff
   finish it      echo complete > {at}/steps/design/status

@@ -34,8 +34,15 @@ LINES = {
     "reopen": ("reopen", "x", "--store", "store"),
     "history": ("history", "none", "--store", "store"),
     "doctor": ("doctor", "store"),
+    "mirror": ("mirror", "--all", "--store", "store"),
+    "session": ("session", "list", "--store", "store"),
 }
-REFUSED = {"umount": Exit.FAILED, "wait": Exit.TIMED_OUT, "history": Exit.FAILED}
+REFUSED = {
+    "umount": Exit.FAILED,
+    "wait": Exit.TIMED_OUT,
+    "history": Exit.FAILED,
+    "mirror": Exit.FAILED,  # there are no transcripts
+}
 
 
 @pytest.fixture

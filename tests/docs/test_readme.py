@@ -134,7 +134,7 @@ def test_every_path_of_the_table_is_there(home: Path) -> None:
     session.mkdir(parents=True)
     (session / "meta.json").write_text("{}")  # of a session that nobody mirrors here
     with Mount(home, str(home / "store"), "AGENT") as mount:
-        mount.out("echo v > memory/KEY; echo x > steps/ID/after")
+        mount.out("echo v > memory/KEY; echo x > steps/ID/after; mkdir locks/NAME")
         mount.out("echo > steps/ID/claim; echo n > steps/ID/handoff")
         for row in rows:
             first, *others = re.findall(r"`([^`]+)`", row.split("|")[1])

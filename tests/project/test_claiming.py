@@ -312,3 +312,16 @@ async def test_members_nobody_knows_are_kept(tmp_path: Path) -> None:
         assert present(store, STATUS)["colour"] == "red"
         await project.steps.set_state(X, A, PENDING)
         assert present(store, STATUS)["colour"] == "red"
+
+
+async def test_claim_that_ended_is_not_begun_any_more(tmp_path: Path) -> None:
+    """The step was removed while somebody had its claim open: nothing of it comes back."""
+    store = MemoryStore()
+    async with mounted(store, tmp_path) as project:
+        won = await project.steps.claim(X, A)
+        await project.steps.give_back(X, A)
+        await project.steps.remove_document(X, "status")
+        await project.steps.begin(won, "note")
+        await trio.sleep(60)
+    assert store.body(STATUS) is None
+    assert store.body(CLAIM) is None

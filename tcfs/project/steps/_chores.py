@@ -43,9 +43,15 @@ class Chores:
         self._mending: set[StepId] = set()
 
     async def begin(self, won: Tenure, note: str | None) -> None:
-        """Write the status of a claim that was won, with its note; or do so later."""
+        """Write the status of a claim that was won, with its note; or do so later.
+
+        Not if it has ended meanwhile: of a step that was removed since, a status would be left.
+        """
         assert won.claim.id is not None
         async with self._alone.hold(won.step):
+            if not self._has(won):
+                self._unbegun.pop(won.claim.id, None)
+                return
             try:
                 await begin(self._context, won, note)
             except StoreError as error:
@@ -119,6 +125,11 @@ class Chores:
         key, agent = keys.claim(won.step), AgentId(won.claim.agent)
         self._context.tenures.keep(Holding(key, agent, won.claim.id, seconds, terms.bound))
         return won
+
+    def _has(self, won: Tenure) -> bool:
+        agent = AgentId(won.claim.agent)
+        holding = self._context.tenures.of(keys.claim(won.step), agent)
+        return holding is not None and holding.id == won.claim.id
 
     async def _end(self, holding: Holding) -> None:
         step = step_of(holding)
