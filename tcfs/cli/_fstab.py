@@ -37,6 +37,10 @@ class Wish:
     log_file: Path | None
     best_effort: bool = False  # claims on a store that decides none
     probe: bool = False  # whatever is known of the store
+    mirror: tuple[str, ...] = ()  # the harnesses whose transcripts it stores
+    mirror_root: Path | None = None
+    mirror_all: bool = False  # wherever they ran
+    no_redact: bool = False
 
 
 def parse_fstab(text: str, wish: Wish) -> Wish:
@@ -62,6 +66,15 @@ def parse_fstab(text: str, wish: Wish) -> Wish:
                 wish = replace(wish, deadline=_seconds(value))
             case "lease":
                 wish = replace(wish, lease=_lease(value))
+            case "mirror" if value:
+                # The option itself ends at a comma.
+                wish = replace(wish, mirror=tuple(value.split(":")))
+            case "mirror_root" if value:
+                wish = replace(wish, mirror_root=Path(value))
+            case "mirror_all":
+                wish = replace(wish, mirror_all=True)
+            case "no_redact":
+                wish = replace(wish, no_redact=True)
             case "log_file" if value:
                 wish = replace(wish, log_file=Path(value))
             case _ if name not in _IGNORED and not name.startswith(("x-", "comment")):

@@ -29,6 +29,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "complete": ("tcfs.cli.steps", "Finish a step with a handoff record."),
         "reopen": ("tcfs.cli.steps", "Make a finished step pending again."),
         "history": ("tcfs.cli.history", "Print the versions of a memory key."),
+        "mirror": ("tcfs.cli.mirror", "Store what is new in the transcripts of coding agents."),
+        "session": ("tcfs.cli.session", "Browse, end and merge mirrored transcripts."),
         "doctor": (
             "tcfs.cli.doctor",
             "Look at what a mount would need; each line ok or what to do.",

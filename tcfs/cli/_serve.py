@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -24,12 +25,16 @@ from tcfs.fuse import CannotMount, Identity, Options
 from tcfs.fuse import serve as serve_mount
 from tcfs.fuse.mountpoints import check_fuse
 from tcfs.project import Project
-from tcfs.stores import Denied, ReadOnly, Store
+from tcfs.stores import Denied, ReadOnly, Store, Unsupported
 from tcfs.stores.deadline import within
 from tcfs.stores.readonly import Reading
 from tcfs.stores.s3 import S3Store
 from tcfs.tree import Caller, MountInfo, Refusals, root
 from tcfs.wire.text import on_one_line
+
+if TYPE_CHECKING:
+    from tcfs.cli._harnesses import Transcripts
+    from tcfs.mirror.loop import Loop
 
 log: Final = logging.getLogger(__name__)
 
@@ -37,12 +42,16 @@ Ready = Callable[[str | None], None]
 """Called when a mount answers, with lines on what to beware of, or None."""
 
 
-def serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> None:
+def serve(
+    settings: Settings, path: Path, wish: Wish, transcripts: "Transcripts | None", ready: Ready
+) -> None:
     """Mount, call `ready` once it answers, and return when it is unmounted."""
-    trio.run(_serve, settings, path, wish, ready)
+    trio.run(_serve, settings, path, wish, transcripts, ready)
 
 
-async def _serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> None:
+async def _serve(
+    settings: Settings, path: Path, wish: Wish, transcripts: "Transcripts | None", ready: Ready
+) -> None:
     caller = Caller(settings.agent, settings.agent_how)
     identity = Identity(caller, shared=wish.allow_other)
     refusals = Refusals()
@@ -83,19 +92,46 @@ async def _serve(settings: Settings, path: Path, wish: Wish, ready: Ready) -> No
             warnings = [board.warning(known.capabilities)]
             if not wish.read_only:
                 warnings.append(await _present(project, wish.deadline))
+            loop, refused = _loop(project, settings, transcripts)
+            warnings.append(refused)
+            if loop is not None:
+                info = replace(info, mirrored=loop.text)
             tree = root(project, info, refusals)
-            with _told():
-                await serve_mount(
-                    tree,
-                    options,
-                    identity=identity,
-                    refusals=refusals,
-                    metrics=project.metrics,
-                    ready=lambda: ready("\n".join(filter(None, warnings)) or None),
-                )
-            tree.end()
+            async with trio.open_nursery() as mirroring:
+                if loop is not None:
+                    mirroring.start_soon(loop.run)
+                with _told():
+                    await serve_mount(
+                        tree,
+                        options,
+                        identity=identity,
+                        refusals=refusals,
+                        metrics=project.metrics,
+                        ready=lambda: ready("\n".join(filter(None, warnings)) or None),
+                    )
+                tree.end()
+                mirroring.cancel_scope.cancel()  # it stores what is new by then
         # Not before: the project signs its agents off when it closes.
         background.cancel_scope.cancel()
+
+
+def _loop(
+    project: Project, settings: Settings, transcripts: "Transcripts | None"
+) -> "tuple[Loop | None, str | None]":
+    """Return the loop that mirrors; None, and the reason, where the store cannot take it."""
+    if transcripts is None:
+        return None, None
+    # Costs 0.15 s of imports, which a mount that mirrors nothing does without.
+    from tcfs.cli._harnesses import kept_for, sources_of
+    from tcfs.mirror.loop import Loop, Wanted
+
+    try:
+        project.mirrors.check()
+    except Unsupported as error:
+        return None, str(error)
+    kept = kept_for(settings, os.environ) if transcripts.redact else None
+    sources = sources_of(transcripts.harnesses)
+    return Loop(project, sources, Wanted(transcripts.root), kept), None
 
 
 async def _known(store: Store, wish: Wish, background: trio.Nursery) -> Store:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from tcfs.cli._fstab import BEST_EFFORT, CLAIMS, LEASE, Wish, check_lease, in_ti
 from tcfs.cli._places import slug, state_home
 from tcfs.cli._store_options import settings_of, store_options
 from tcfs.cli.config import Asked, Local, Settings
+
+if TYPE_CHECKING:
+    from tcfs.cli._harnesses import Transcripts
 
 
 @click.command(epilog="Example: tcfs mount s3://bucket/project ~/fleet --agent designer")
@@ -47,6 +51,20 @@ from tcfs.cli.config import Asked, Local, Settings
     help="How long a claim outlives this mount; 0: for ever.",
 )
 @click.option(
+    "--mirror",
+    metavar="HARNESS,…",
+    callback=lambda _context, _option, names: tuple(names.split(",")) if names else (),
+    help="Store the transcripts of coding agents as they go on: claude-code, codex, … or all.",
+)
+@click.option(
+    "--mirror-root",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Of those that ran in DIR or below.  [default: the current directory]",
+)
+@click.option("--mirror-all", is_flag=True, help="Wherever they ran.")
+@click.option("--no-redact", is_flag=True, help="Store transcripts with the secrets in them.")
+@click.option(
     "--log-file",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="TCFS_LOG",
@@ -68,6 +86,10 @@ def mount(
     probe: bool,
     deadline: float,
     lease: int,
+    mirror: tuple[str, ...],
+    mirror_root: Path | None,
+    mirror_all: bool,
+    no_redact: bool,
     log_file: Path | None,
     fstab: str,
 ) -> None:
@@ -79,14 +101,34 @@ def mount(
     """
     asked = Asked("tcfs mount", store, agent, endpoint, region, profile)
     best_effort = claims == BEST_EFFORT
-    given = Wish(asked, read_only, allow_other, deadline, lease, log_file, best_effort, probe)
+    given = Wish(
+        *(asked, read_only, allow_other, deadline, lease, log_file, best_effort, probe),
+        *(mirror, mirror_root, mirror_all, no_redact),
+    )
     wish = in_time(parse_fstab(fstab, given))
     settings = settings_of(wish.asked)
+    transcripts = _transcripts(wish)
     place = _mountpoint.resolve(mountpoint or _mountpoint.choose())
     _check_apart(settings, place)
     if wish.allow_other:
         _mountpoint.check_others_allowed()
-    _mount(settings, place, wish, foreground=foreground)
+    _mount(settings, place, wish, transcripts, foreground=foreground)
+
+
+def _transcripts(wish: Wish) -> "Transcripts | None":
+    if not wish.mirror:
+        if wish.mirror_root or wish.mirror_all or wish.no_redact:
+            raise click.UsageError("nothing is mirrored; add --mirror all, or a harness")
+        return None
+    if wish.read_only:
+        raise click.UsageError("a read-only mount stores no transcripts; leave one of the two out")
+    if wish.mirror_root and wish.mirror_all:
+        raise click.UsageError("--mirror-root and --mirror-all exclude each other")
+    from tcfs.cli._harnesses import Transcripts, known
+
+    # A mount in the background works in the root directory.
+    root = None if wish.mirror_all else (wish.mirror_root or Path()).absolute()
+    return Transcripts(known(wish.mirror), root, redact=not wish.no_redact)
 
 
 def _check_apart(settings: Settings, place: Path) -> None:
@@ -100,7 +142,14 @@ def _check_apart(settings: Settings, place: Path) -> None:
         )
 
 
-def _mount(settings: Settings, path: Path, wish: Wish, *, foreground: bool) -> None:
+def _mount(
+    settings: Settings,
+    path: Path,
+    wish: Wish,
+    transcripts: "Transcripts | None",
+    *,
+    foreground: bool,
+) -> None:
     state = state_home(os.environ)
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     to_terminal = foreground and wish.log_file is None
@@ -119,7 +168,7 @@ def _mount(settings: Settings, path: Path, wish: Wish, *, foreground: bool) -> N
         _log.to_terminal() if log is None else _log.to_file(log)
         hold.write(_record_of(settings, path, log))
         try:
-            _serve(settings, path, wish, ready)
+            _serve(settings, path, wish, transcripts, ready)
         finally:
             if place.made:
                 with contextlib.suppress(OSError):  # somebody keeps something in it
@@ -142,7 +191,13 @@ def _record_of(settings: Settings, path: Path, log: Path | None) -> _record.Reco
     )
 
 
-def _serve(settings: Settings, path: Path, wish: Wish, ready: _daemon.Ready) -> None:
+def _serve(
+    settings: Settings,
+    path: Path,
+    wish: Wish,
+    transcripts: "Transcripts | None",
+    ready: _daemon.Ready,
+) -> None:
     # Not before here, which is after the fork: trio and obstore do not survive one.
     try:
         from tcfs.cli._serve import serve
@@ -157,7 +212,7 @@ def _serve(settings: Settings, path: Path, wish: Wish, ready: _daemon.Ready) -> 
         ready(text if warning is None else f"{text}\n{warning}")
         _daemon.notify(f"READY=1\nMAINPID={os.getpid()}", os.environ)
 
-    serve(settings, path, wish, ready=answering)
+    serve(settings, path, wish, transcripts, ready=answering)
 
 
 def announcement(settings: Settings, path: Path) -> str:

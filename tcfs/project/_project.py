@@ -31,6 +31,7 @@ from tcfs.project.events import Events
 from tcfs.project.locks import Locks
 from tcfs.project.mail import Mail
 from tcfs.project.memory import Memory
+from tcfs.project.mirroring import Mirrors
 from tcfs.project.outbox import Outbox
 from tcfs.project.ready import Ready
 from tcfs.project.sessions import Sessions
@@ -112,14 +113,13 @@ class Project:
         # Nobody would be there to deliver what a command leaves: it says whether it is sent.
         self.send: Send = self.outbox.send if how.lasting else self.mail.send
         self.sessions = Sessions(self.documents)
+        self.mirrors = Mirrors(context, agent=how.agent)
         self.files = Files(store, how.state / "staging")
         self.agents = Agents(
             self.documents, clock, host=how.host, mount=journal.mount, version=tcfs.__version__
         )
         self.events = Events(self.watcher, self.documents, clock, tenures.ran_out, background)
-        show_project(
-            self.metrics, self.documents, tenures, self.upkeep, self.outbox, self.watcher
-        )
+        show_project(self.metrics, self.documents, tenures, self.upkeep, self.outbox, self.watcher)
 
     @classmethod
     @asynccontextmanager

@@ -189,6 +189,22 @@ class Sessions:
                 last = max(last, uploaded or lies.modified)
         return Totals(len(sessions), size, iso(last) if last else None)
 
+    async def every(self, harness: str | None = None) -> list[tuple[Session, SessionMeta]]:
+        """Return what is known of all sessions, or a harness's: one listing, and every meta."""
+        metas: dict[str, Entry] = {}
+        prefix = keys.harness(harness) if harness else keys.SESSIONS
+        async for page in self._store.list(prefix):
+            metas |= {it.key: it for it in page if it.key.endswith("/meta.json")}
+        found: list[tuple[Session, SessionMeta]] = []
+        entries = [it for it in metas.values() if it.key.count("/") == 3]
+        for begin in range(0, len(entries), MEASURED):
+            objects = await self._documents.read_many(entries[begin : begin + MEASURED])
+            for key, object in sorted(objects.items()):
+                session = Session(*key.split("/")[1:3])
+                if (meta := _parse(session, object)) is not None:
+                    found.append((session, meta))
+        return found
+
     # a transcript
 
     async def transcript(self, session: Session, *, max_age: float = 0.0) -> Transcript:

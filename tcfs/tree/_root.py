@@ -51,6 +51,7 @@ class MountInfo:
     version: str
     config: str  # the text of `.tcfs/config`
     explain: Callable[[Caller], str]  # what follows the agent's id in `.tcfs/agent`
+    mirrored: Callable[[], str] | None = None  # the text of `sessions/active`, if it mirrors
 
 
 def root(project: Project, info: MountInfo, refusals: Refusals) -> "RootDirectory":
@@ -146,7 +147,9 @@ class RootDirectory(ViewDirectory):
             "locks": lambda: LocksDirectory(self.child("locks"), view),
             "ready": lambda: ReadyDirectory(self.child("ready"), view),
             "artifacts": lambda: ArtifactsDirectory(self.child("artifacts"), view),
-            "sessions": lambda: SessionsDirectory(self.child("sessions"), view),
+            "sessions": lambda: SessionsDirectory(
+                self.child("sessions"), view, self._info.mirrored
+            ),
             ".tcfs": lambda: ControlDirectory(self.child(".tcfs"), view, self._info),
         }
 

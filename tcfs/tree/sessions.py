@@ -1,7 +1,7 @@
 """`sessions/`: the transcripts that were mirrored, read-only (tree.md, sessions)."""
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from tcfs.project import WALK
@@ -34,17 +34,20 @@ AGAIN: Final = 3  # how often a read goes on elsewhere when a part is gone
 
 @final
 class SessionsDirectory(ViewDirectory):
-    """`sessions/`: the harnesses."""
+    """`sessions/`: the harnesses, and `active` in a mount that mirrors: what it does."""
 
-    __slots__ = ("_view",)
+    __slots__ = ("_active", "_view")
     keep = STATIC
 
-    def __init__(self, path: str, view: View) -> None:
+    def __init__(self, path: str, view: View, active: Callable[[], str] | None) -> None:
         super().__init__(path)
         self._view = view
+        self._active = active
 
     async def lookup(self, name: str, caller: Caller) -> Node:
         """Return a harness."""
+        if name == "active" and self._active is not None:
+            return self._active_file(self._active)
         if not await self._view.project.sessions.has_harness(name):
             raise Missing(f"there is no session of {name}; `ls sessions` shows what there is")
         return HarnessDirectory(self.child(name), self._view, name)
@@ -52,7 +55,19 @@ class SessionsDirectory(ViewDirectory):
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return every harness that has a session."""
         names = await self._view.project.sessions.harnesses()
-        return [(it, HarnessDirectory(self.child(it), self._view, it)) for it in names]
+        found: list[tuple[str, Node]] = [
+            (it, HarnessDirectory(self.child(it), self._view, it)) for it in names
+        ]
+        if self._active is None:
+            return found
+        others = [it for it in found if it[0] != "active"]
+        return [("active", self._active_file(self._active)), *others]
+
+    def _active_file(self, active: Callable[[], str]) -> Node:
+        async def now(caller: Caller | None) -> Text:
+            return Text(active().encode(errors="replace"))
+
+        return TextView(self.child("active"), now, sized=False)
 
 
 @final

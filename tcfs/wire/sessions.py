@@ -12,6 +12,7 @@ from typing import Any, Final, Self, final
 from tcfs.wire import json
 from tcfs.wire._errors import Malformed
 from tcfs.wire._members import number, others, present, text
+from tcfs.wire.documents import Lease
 
 
 @final
@@ -69,6 +70,43 @@ class Part:
                 generation=self.generation,
             ),
             **self.extra,
+        }
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The one mirror of a session. Without a lease it has let go."""
+
+    id: str  # one a mirror, for as long as it runs
+    agent: str | None = None
+    host: str | None = None
+    mount: str | None = None
+    lease: Lease | None = None
+
+    @classmethod
+    def of(cls, member: Any) -> Self | None:
+        """Return the owner of one member `owner`; None where that names nobody."""
+        if not isinstance(member, dict) or (id := text(member, "id")) is None:
+            return None
+        lease = member.get("lease")
+        return cls(
+            id=id,
+            agent=text(member, "agent"),
+            host=text(member, "host"),
+            mount=text(member, "mount"),
+            lease=Lease(number(lease, "seconds"), text(lease, "renewed_at") or "")
+            if isinstance(lease, dict)
+            else None,
+        )
+
+    def member(self) -> dict[str, Any]:
+        """Return it as the member `owner`."""
+        lease = self.lease and {"seconds": self.lease.seconds, "renewed_at": self.lease.renewed_at}
+        return {
+            "id": self.id,
+            **present(agent=self.agent, host=self.host, mount=self.mount),
+            "lease": lease,
         }
 
 

@@ -21,6 +21,7 @@ PLAIN = Wish(
 def test_options_mean_what_the_command_line_s_do() -> None:
     text = "agent=me,endpoint=http://h:1,region=auto,ro,allow_other,deadline=5,log_file=/var/l"
     text += ",claims=best-effort,probe,lease=60"
+    text += ",mirror=claude-code:codex,mirror_root=/srv,mirror_all,no_redact"
     assert parse_fstab(text, PLAIN) == Wish(
         Asked("tcfs mount", agent="me", endpoint="http://h:1", region="auto"),
         read_only=True,
@@ -30,6 +31,10 @@ def test_options_mean_what_the_command_line_s_do() -> None:
         log_file=Path("/var/l"),
         best_effort=True,
         probe=True,
+        mirror=("claude-code", "codex"),
+        mirror_root=Path("/srv"),
+        mirror_all=True,
+        no_redact=True,
     )
 
 
