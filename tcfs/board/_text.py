@@ -17,9 +17,9 @@ def render(seen: Snapshot) -> str:
         lines.append(seen.warning)
     lines.append(f"\nAGENTS ({len(seen.agents)})")
     for it in seen.agents:
-        age = max(0, seen.taken - it.heartbeat) // 1_000_000_000
         step = it.document.step or "-"
-        lines.append(f"  {it.id:<24} {it.state:<8} step {step:<16} seen {_age(age)} ago")
+        seen_ago = ago(seen.taken - it.heartbeat)
+        lines.append(f"  {it.id:<24} {it.state:<8} step {step:<16} seen {seen_ago}")
     counts = Counter(it.state for it in seen.steps)
     tally = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     lines.append(f"\nSTEPS ({len(seen.steps)}){': ' if tally else ''}{tally}")
@@ -64,11 +64,13 @@ def _uploaded(seen: Snapshot) -> str:
     last = nanoseconds(seen.sessions.last_uploaded_at)
     if last is None:
         return ""
-    age = _age(max(0, seen.taken - last) // 1_000_000_000)
-    return f": {seen.sessions.uploaded_bytes / 1e6:.1f} MB, last upload {age} ago"
+    size = seen.sessions.uploaded_bytes / 1e6
+    return f": {size:.1f} MB, last upload {ago(seen.taken - last)}"
 
 
-def _age(seconds: int) -> str:
+def ago(nanoseconds: int) -> str:
+    """Return how long ago something was, to the unit that people would say."""
+    seconds = max(0, nanoseconds) // 1_000_000_000
     if seconds < 90:
-        return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 5400 else f"{seconds // 3600} h"
+        return f"{seconds} s ago"
+    return f"{seconds // 60} min ago" if seconds < 5400 else f"{seconds // 3600} h ago"

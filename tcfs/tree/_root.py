@@ -24,6 +24,7 @@ from tcfs.tree._text import Text, TextView
 from tcfs.tree._view import Local, View
 from tcfs.tree.agents import AgentsDirectory
 from tcfs.tree.artifacts import OWN, ArtifactsDirectory, PlainDirectory
+from tcfs.tree.board import BoardFile
 from tcfs.tree.capabilities import capabilities_text
 from tcfs.tree.events import EventsFile
 from tcfs.tree.locks import LocksDirectory
@@ -139,6 +140,7 @@ class RootDirectory(ViewDirectory):
         return {
             "status": lambda: self._text("status", self._status),
             "status.json": lambda: self._text("status.json", self._status_json),
+            "board.html": lambda: BoardFile(self.child("board.html"), view),
             "README": lambda: self._text("README", self._readme, sized=True),
             "agents": lambda: Scratched(AgentsDirectory(self.child("agents"), view), view),
             "memory": lambda: Scratched(MemoryDirectory(self.child("memory"), view), view),

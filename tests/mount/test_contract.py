@@ -162,8 +162,8 @@ def test_who_one_is_and_why(here: Mount, x: str) -> None:
 
 def test_the_root_shows_how_things_are(here: Mount, there: Mount, x: str) -> None:
     """`status` is listed first, and its first line says when the store is a directory of this
-    host. `status.json` has the same for programs. `README` is one screen, with the paths and the
-    agent of its mount."""
+    host. `status.json` has the same for programs, `board.html` for people with a browser.
+    `README` is one screen, with the paths and the agent of its mount."""
     here.out(f"echo > steps/{x}/claim")
     assert there.out("ls -U | head -1; head -1 status") == f"status\n{LOCAL_ONLY}\n"
     pick = f"jq -r '.shared, (.steps[] | select(.id == \"{x}\") | .agent)' status.json"
