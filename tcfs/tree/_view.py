@@ -23,7 +23,7 @@ class Local:
     sent: dict[str, float] = field(default_factory=dict)  # path -> trio time it stops resolving
     warned: dict[tuple[AgentId, str], float] = field(default_factory=dict)  # of a path; trio time
     inboxes: OpenInboxes = field(default_factory=OpenInboxes)
-    board_size: int = 0  # of the page as it was last opened
+    boards: list[int] = field(default_factory=list)  # how long the pages are that are open
     scratch: Room = field(default_factory=Room)
 
 
