@@ -178,7 +178,8 @@ class OpenFiles:
 
     def writer(self, inode: int, tid: int) -> OpenFile | None:
         """Return the newest open file of an inode that the process of a thread may write to."""
-        writers = [file for file in self.of(inode) if file.writes]
+        # RELEASE comes late: what was closed may be on its way out.
+        writers = [file for file in self.of(inode) if file.writes and not file.closed]
         if not writers or (asking := proc.process(tid)) is None:
             return None
         return next((file for file in reversed(writers) if file.opener == asking), None)

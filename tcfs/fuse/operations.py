@@ -220,7 +220,7 @@ class Operations(pyfuse3.Operations):
         # `futimens` comes without its file, so the one who made the file is known by the process;
         # where opening was refused, `touch` tries this instead, and must be refused again.
         file = self.files[fh] if fh is not None else self.files.writer(inode, ctx.pid)
-        if fields.update_size and file is not None:
+        if fields.update_size and file is not None and (fh is not None or not file.handle.paged):
             await file.truncate(attr.st_size)
         elif fields.update_size:
             await self.inodes.file(inode).truncate(attr.st_size, self.identity.of(ctx.pid))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, final
 
@@ -203,11 +203,8 @@ class Staged:
             return False
         added = self._local.read(self._tail, self.size - self._tail)
         base, body = None, b""
-        try:
+        with suppress(NotFound):  # removed meanwhile: what was added makes it anew, as `>>` does
             found = await self._store.get_range(key, 0, MERGED)
-        except NotFound:
-            pass  # removed meanwhile: what was added makes it anew, as `>>` does
-        else:
             body = found.body
             size = len(body) if found.size is None else found.size
             if size + len(added) > MERGED:

@@ -56,11 +56,10 @@ class MemoryDirectory(Directory):
     async def _lookup_key(self, name: str, key: str) -> Node:
         memory = self._view.project.memory
         try:
-            await memory.read(key)
+            with suppress(Malformed):  # some other tool's object: to be replaced, or removed
+                await memory.read(key)
         except Missing:
             return await self._lookup_other(name, key)
-        except Malformed:
-            pass  # some other tool's object: to be replaced, or removed
         return ValueFile(self.child(name), self._view, key)
 
     async def _lookup_other(self, name: str, key: str) -> Node:

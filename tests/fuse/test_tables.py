@@ -1,6 +1,7 @@
 """The tables behind a mount, without one."""
 
 import errno
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from pyfuse3 import FUSEError
 
 from tcfs.fuse import Identity, mountpoints, proc
 from tcfs.fuse.guard import Where, guarded
+from tcfs.fuse.handles import OpenFile, OpenFiles
 from tcfs.fuse.inodes import ROOT, Inodes
 from tcfs.project import Served
 from tcfs.project.errors import Held, Invalid
@@ -44,6 +46,20 @@ def test_path_keeps_its_number_while_the_kernel_holds_it() -> None:
     assert inodes.number("/a", Kind.FILE) is None
     assert len(inodes) == 1
     assert inodes.hold(Leaf("/a")) != first
+
+
+async def test_what_is_on_its_way_out_is_nobodys_file_to_write_to() -> None:
+    """RELEASE comes late, and a `truncate` by path may come before it: it is another open."""
+    files = OpenFiles("/mnt")
+    mode = OpenMode(write=True)
+    older, newer = (OpenFile(Handle(), 1, "/a", DEV, os.getpid(), mode) for _ in range(2))
+    for file in (older, newer):
+        files.add(file)
+    assert files.writer(1, os.getpid()) is newer
+    await newer.release()
+    assert files.writer(1, os.getpid()) is older
+    await older.release()
+    assert files.writer(1, os.getpid()) is None
 
 
 def test_directory_that_becomes_a_file_gets_another_number() -> None:

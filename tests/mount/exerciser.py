@@ -10,12 +10,14 @@ import os
 import random
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, final
 
 NAMES: Final = ("a", "b", "with space", "grüße", ".hidden", "d/x", "d/e/y")
 LARGEST: Final = 3 << 20  # bytes a file grows to
+SAID: Final = 40  # operations that are told of when one differs
 
 
 @final
@@ -26,6 +28,7 @@ class Exerciser:
         self._roots = (tested, model)
         self._random = random.Random(seed)
         self._open: list[tuple[str, tuple[int, int]]] = []
+        self._said: deque[str] = deque(maxlen=SAID)
         self.done = 0
         for root in self._roots:
             (root / "d" / "e").mkdir(parents=True)
@@ -73,13 +76,16 @@ class Exerciser:
         flags = os.O_RDWR | os.O_CREAT | self._random.choice((0, 0, 0, os.O_TRUNC, os.O_APPEND))
         fds = tuple(os.open(root / name, flags, 0o644) for root in self._roots)
         self._open.append((name, (fds[0], fds[1])))
+        self._said.append(f"{self.done} open {name} {flags:o} as {fds[0]}")
 
     def _close_file(self) -> None:
         if self._open:
             self._close(self._random.randrange(len(self._open)))
 
     def _close(self, index: int) -> None:
-        for fd in self._open.pop(index)[1]:
+        name, fds = self._open.pop(index)
+        self._said.append(f"{self.done} close {name} as {fds[0]}")
+        for fd in fds:
             os.close(fd)
 
     def _write(self) -> None:
@@ -160,12 +166,14 @@ class Exerciser:
         self._compare([act(root) for root in self._roots], what)
 
     def _same_fd(self, fds: tuple[int, int], act: Callable[[int], object], what: str) -> None:
-        self._compare([act(fd) for fd in fds], what)
+        self._compare([act(fd) for fd in fds], f"{what} as {fds[0]}")
 
     def _compare(self, found: list[object], what: str) -> None:
+        shown = [it if not isinstance(it, bytes) else f"{len(it)} bytes" for it in found]
+        self._said.append(f"{self.done} {what}: {shown[0]}")
         if found[0] != found[1]:
-            shown = [it if not isinstance(it, bytes) else f"{len(it)} bytes" for it in found]
-            raise AssertionError(f"operation {self.done}, {what}: {shown[0]}, not {shown[1]}")
+            before = "\n".join(self._said)
+            raise AssertionError(f"{before}\noperation {self.done}, {what}: not {shown[1]}")
 
 
 def _content(path: Path) -> bytes | None:

@@ -5,6 +5,7 @@ A transcript has only a hash of where it runs; the project's `.project_root` has
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -50,10 +51,8 @@ def _describe(path: Path) -> Session | None:
 
 def _directory(project: Path) -> str | None:
     """Return where the sessions of a project run; None if nothing says it."""
-    try:
+    with suppress(OSError, UnicodeDecodeError):
         return (project / ".project_root").read_text().strip() or None
-    except (OSError, UnicodeDecodeError):
-        pass
     try:
         known = json.load_object((project.parent.parent / "projects.json").read_bytes())
     except (OSError, Malformed):
