@@ -89,12 +89,17 @@ class Files:
 
     async def level(self, prefix: str) -> Level:
         """Return one level below `prefix`, which ends in `/` or is empty."""
+        before = set(self._keys_below(prefix))
         names, entries = await self._store.list_dir(prefix)
         files = {entry.key[len(prefix) :]: _found(entry) for entry in entries}
-        for key in self._keys_below(prefix):
+        for key in before.union(self._keys_below(prefix)):
             name, here = key[len(prefix) :], self._here(key)
-            if name and "/" not in name and here is not None:
+            if not name or "/" in name:
+                continue
+            if here is not None:
                 files[name] = here
+            elif name not in files and (entry := await self._head(key)) is not None:
+                files[name] = _found(entry)  # stored while the listing was under way
         self._directories.listed(prefix, names)
         left = [name for name in names if await self._is_left(f"{prefix}{name}")]
         below = dict.fromkeys([*left, *self._directories.below(prefix)])

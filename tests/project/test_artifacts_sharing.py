@@ -332,3 +332,35 @@ async def test_an_upload_that_fails_leaves_nothing_open(
         await turns(2)
         writer.close()
         assert staging(tmp_path) == []
+
+
+async def test_a_file_that_is_stored_while_its_directory_is_listed_is_in_the_listing(
+    tmp_path: Path,
+) -> None:
+    """It was not in the bucket when that was asked, and is no longer being written when we look."""
+    store = MemoryStore()
+    async with files(store, tmp_path) as here:
+        writer = await here.create(KEY, truncate=True, exclusive=False)
+        await writer.write(0, b"content")
+
+        async def stored() -> None:
+            await writer.save()
+            writer.close()
+
+        store.after("LIST", "runs/", stored)
+        assert {name: it.size for name, it in (await here.level("runs/")).files.items()} == {"f": 7}
+        assert store.body(KEY) == b"content"
+
+
+async def test_a_file_that_is_removed_while_its_directory_is_listed_is_not(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with files(store, tmp_path) as here:
+        writer = await here.create(KEY, truncate=True, exclusive=False)
+        await writer.write(0, b"content")
+
+        async def removed() -> None:
+            await here.remove(KEY)
+            writer.close()
+
+        store.after("LIST", "runs/", removed)
+        assert not (await here.level("runs/")).files
