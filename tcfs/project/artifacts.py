@@ -89,7 +89,7 @@ class Files:
 
     async def level(self, prefix: str) -> Level:
         """Return one level below `prefix`, which ends in `/` or is empty."""
-        before = set(self._keys_below(prefix))
+        before = {key for key in self._keys_below(prefix) if self._here(key) is not None}
         names, entries = await self._store.list_dir(prefix)
         files = {entry.key[len(prefix) :]: _found(entry) for entry in entries}
         for key in before.union(self._keys_below(prefix)):
@@ -98,8 +98,10 @@ class Files:
                 continue
             if here is not None:
                 files[name] = here
-            elif name not in files and (entry := await self._head(key)) is not None:
-                files[name] = _found(entry)  # stored while the listing was under way
+            elif key in before:  # stored or removed while the listing was under way
+                files.pop(name, None)
+                if (entry := await self._head(key)) is not None:
+                    files[name] = _found(entry)
         self._directories.listed(prefix, names)
         left = [name for name in names if await self._is_left(f"{prefix}{name}")]
         below = dict.fromkeys([*left, *self._directories.below(prefix)])

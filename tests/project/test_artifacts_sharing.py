@@ -334,11 +334,14 @@ async def test_an_upload_that_fails_leaves_nothing_open(
         assert staging(tmp_path) == []
 
 
-async def test_a_file_that_is_stored_while_its_directory_is_listed_is_in_the_listing(
-    tmp_path: Path,
+@pytest.mark.parametrize("old", [None, b"what was there before"])
+async def test_a_file_that_is_stored_while_its_directory_is_listed_is_listed_as_it_is(
+    tmp_path: Path, old: bytes | None
 ) -> None:
-    """It was not in the bucket when that was asked, and is no longer being written when we look."""
+    """What the bucket showed is old by then, and it is no longer being written when we look."""
     store = MemoryStore()
+    if old is not None:
+        store.place(KEY, old)
     async with files(store, tmp_path) as here:
         writer = await here.create(KEY, truncate=True, exclusive=False)
         await writer.write(0, b"content")
