@@ -37,14 +37,19 @@ class _small_disk:
         subprocess.run(command, check=True)
 
 
-# In a mount namespace of its own: /etc/fuse.conf is the machine's, and the source may be private.
+# In a mount namespace of its own: /etc/fuse.conf and /dev/fuse are the machine's, and on minimal
+# ones not for everybody; the source may be private.
 ALLOWING_OTHERS = """
 set -e
 cd {home}
 echo user_allow_other > fuse.conf
 mount --bind fuse.conf /etc/fuse.conf
-mkdir source mnt store
+mkdir source mnt store dev
 mount --bind {source} source
+mount -t tmpfs -o dev tmpfs dev
+cp -a /dev/fuse dev/fuse
+chmod 666 dev/fuse
+mount --bind dev/fuse /dev/fuse
 chown bin mnt store .
 export HOME={home} XDG_STATE_HOME={home}/state PYTHONPATH={home}/source
 as() {{ user=$1; shift; setpriv --reuid $user --regid $user --clear-groups -- "$@"; }}
