@@ -36,7 +36,7 @@ def credentials(account: Account) -> dict[str, str]:
 class Mount:
     """A mount of `store` for `agent`, made by `tcfs mount`. Ends with `close`, whatever happened.
 
-    `endpoint` and `environment` are for a store on a server.
+    `options` and `environment` are for a store on a server; `program` is what to run as `tcfs`.
     """
 
     def __init__(
@@ -46,11 +46,12 @@ class Mount:
         agent: str,
         *options: str,
         environment: Mapping[str, str] | None = None,
+        program: str = "tcfs.cli",
     ) -> None:
         self.path = home / f"mnt-{agent}"
         self._log = home / f"mount-{agent}.log"
         self._command = [
-            *(sys.executable, "-m", "tcfs.cli", "mount", store, str(self.path)),
+            *(sys.executable, "-m", program, "mount", store, str(self.path)),
             *("--agent", agent, "--foreground", *options),
         ]
         inherited = {k: v for k, v in os.environ.items() if k != "TRACECRAFT_AGENT"}

@@ -30,6 +30,10 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+UNANSWERED: Final = Answer(0)
+"""The connection is closed without a word. What the service did before that, it did."""
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -186,6 +190,9 @@ class Proxy:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 request = Request(proxy._service, self.command, self.path, headers, body)
                 said = proxy._answer(request)
+                if said is UNANSWERED:
+                    self.close_connection = True
+                    return
                 self.send_response_only(said.status)
                 for name, value in said.headers.items():
                     if name.lower() not in _HOP:

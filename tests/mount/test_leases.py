@@ -133,6 +133,21 @@ def test_a_stopped_mount_that_goes_on_is_refused_and_changes_nothing(
     assert "no longer yours: steps/x is held by developer" in one.errors()
 
 
+def test_a_note_is_not_added_to_a_claim_that_ran_out(pair: tuple[Mount, Mount]) -> None:
+    """`>> claim` adds to one's own note and renews the lease; it never claims."""
+    one, two = pair
+    one.out("echo note > steps/x/claim")
+    two.out("echo more >> as/designer/steps/x/claim")
+    assert two.out("tail -n 2 steps/x/claim") == "note\nmore\n"
+    one.end(signal.SIGKILL)
+    until(lambda: two.sh("test -e steps/x/claim").returncode == 1, "the end of the lease")
+    before = two.out("cat steps/x/claim.json")
+    done = two.sh("echo late >> as/designer/steps/x/claim")
+    assert (done.returncode, "No such file" in done.stderr) == (1, True), done.stderr
+    assert two.out("cat steps/x/status; cat steps/x/claim.json") == f"pending\n{before}"
+    assert two.out("echo > steps/x/claim; cat steps/x/owner") == "developer\n"
+
+
 def test_a_finished_step_is_never_taken_over(pair: tuple[Mount, Mount]) -> None:
     """A final state is never taken over, whatever the lease, whoever finished it."""
     one, two = pair

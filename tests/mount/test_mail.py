@@ -1,10 +1,11 @@
 """Mail through a real mount: what is one message, who has a mailbox, what a reader sees."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.mounts import Mount
+from tests.mounts import Mount, until
 
 HEREDOC = "cat >> messages/developer/inbox <<'END'\n" + "line\n" * 20 + "END"
 PYTHON = (
@@ -119,3 +120,21 @@ def test_agents_show_and_describe_themselves(mount: Mount, other: Mount) -> None
     assert "Operation not permitted" in mount.sh("echo x > agents/developer").stderr
     other.end()
     assert mount.out("head -1 agents/developer") == "offline\n"
+
+
+def test_a_name_that_was_sent_is_gone_after_a_minute(home: Path) -> None:
+    """A name that was sent goes on resolving here for a minute, empty."""
+    program = "tests.mount.jumping"
+    with Mount(home, str(home / "store"), "designer", program=program) as mount:
+        mount.out(
+            "mkdir messages/dev; echo hi > ../note; cp ../note messages/dev/;"
+            " touch messages/dev/note"
+        )
+        mount.process.send_signal(signal.SIGUSR2)
+        until(
+            lambda: mount.sh("stat messages/dev/note").returncode == 1, "the end of the minute", 10
+        )
+        assert (
+            "No such file" in mount.sh("touch -c messages/dev/note; cat messages/dev/note").stderr
+        )
+        assert mount.out("tail -qn 1 messages/dev/*_designer_*") == "hi\n"
