@@ -5,8 +5,10 @@ a mount that is no more, and the next one takes over what is in it. Unlike the j
 these are synced, since whoever sent the mail was told that it will arrive.
 """
 
+import itertools
 import logging
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -55,7 +57,8 @@ class Kept:
 class Spool:
     """One mount's waiting mail, a file a message, numbered in the order it was accepted.
 
-    Every call may take as long as the disk does, and raises OSError.
+    Every call may take as long as the disk does, and raises OSError. `add`, `change` and `remove`
+    may come from several threads at once.
     """
 
     def __init__(self, root: Path, mount: str) -> None:
@@ -63,12 +66,13 @@ class Spool:
         self._root = root
         self._home = root / mount
         self._lock: int | None = None
-        self._next = 0
+        self._opening = threading.Lock()
+        self._numbers = itertools.count(1)
 
     def add(self, message: Outgoing, key: str | None) -> Kept:
         """Keep a message; once this returns it survives a crash of the host."""
         self._open()
-        kept = _kept(self._number(), message, key)
+        kept = _kept(next(self._numbers), message, key)
         self._write(kept, message.body)
         return kept
 
@@ -103,7 +107,7 @@ class Spool:
             found.sort(key=lambda it: (it[0].sent_at, it[0].number))
             inherited = []
             for kept, body, path in found:
-                taken = replace(kept, number=self._number(), refused=None)
+                taken = replace(kept, number=next(self._numbers), refused=None)
                 self._write(taken, body)
                 path.unlink()
                 inherited.append(taken)
@@ -124,23 +128,20 @@ class Spool:
         self._lock = None
 
     def _open(self) -> None:
-        if self._lock is not None:
-            return
-        for directory in (*reversed(self._root.parents), self._root):
-            directory.mkdir(mode=0o700, exist_ok=True)
-        with alone(self._root):  # or a mount that starts now takes over what is not locked yet
-            self._home.mkdir(mode=0o700, exist_ok=True)
-            self._lock = locked(self._home)
-        _sync(self._root)
+        with self._opening:
+            if self._lock is not None:
+                return
+            for directory in (*reversed(self._root.parents), self._root):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            with alone(self._root):  # or a mount that starts now takes over what is not locked yet
+                self._home.mkdir(mode=0o700, exist_ok=True)
+                self._lock = locked(self._home)
+            _sync(self._root)
 
     def _others(self) -> list[Path]:
         if not self._root.exists():
             return []
         return [it for it in self._root.iterdir() if it != self._home and it.is_dir()]
-
-    def _number(self) -> int:
-        self._next += 1
-        return self._next
 
     def _path(self, kept: Kept) -> Path:
         return self._home / f"{kept.number:012d}{SUFFIX}"
