@@ -47,6 +47,14 @@ def _nobody_elses_account() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_bugs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test in which a task in the background met a bug: it is logged, and goes on."""
+    yield
+    met = [it for it in caplog.get_records("call") if it.exc_info and it.name.startswith("tcfs")]
+    assert not met, "a traceback was logged"
+
+
 @pytest.fixture
 def autojump_clock() -> MockClock:
     """Return the clock that jumps to the next deadline whenever all tasks wait."""

@@ -14,6 +14,7 @@ from pyfuse3 import FUSEError
 
 from tcfs.fuse import proc
 from tcfs.fuse.handles import OpenFile, OpenFiles
+from tcfs.project._apart import survived
 from tcfs.project.errors import Busy
 
 TICK: Final = 0.1  # seconds between looks at the signals
@@ -94,16 +95,19 @@ class Interrupts:
         while True:
             await self._somebody()
             await trio.sleep(TICK)
-            interrupted: dict[int, bool] = {}
-            for number, wait in enumerate(tuple(self._waits), 1):
-                for pid in wait.holders:
-                    if pid not in interrupted:
-                        interrupted[pid] = proc.interrupted(pid)
-                    if interrupted[pid]:
-                        wait.end(errno.EINTR)
-                        break
-                if not number % CHUNK:
-                    await trio.lowlevel.checkpoint()
+            await survived(self._end_interrupted)
+
+    async def _end_interrupted(self) -> None:
+        interrupted: dict[int, bool] = {}
+        for number, wait in enumerate(tuple(self._waits), 1):
+            for pid in wait.holders:
+                if pid not in interrupted:
+                    interrupted[pid] = proc.interrupted(pid)
+                if interrupted[pid]:
+                    wait.end(errno.EINTR)
+                    break
+            if not number % CHUNK:
+                await trio.lowlevel.checkpoint()
 
     async def _look_around(self) -> None:
         # A child reads what its parent opened (`exec 8< f; cat <&8`), and may outlive it.
@@ -111,12 +115,15 @@ class Interrupts:
         while True:
             await self._somebody()
             await trio.sleep(pause)
-            waits = tuple(self._waits)
             began = trio.current_time()
-            holders = await self._holders(waits)
+            await survived(self._end_orphaned)
             pause = max(SCAN, SHARE * (trio.current_time() - began))
-            for wait in waits:
-                self._judge(wait, holders.get(wait.file.inode, set()))
+
+    async def _end_orphaned(self) -> None:
+        waits = tuple(self._waits)
+        holders = await self._holders(waits)
+        for wait in waits:
+            self._judge(wait, holders.get(wait.file.inode, set()))
 
     def _judge(self, wait: _Wait, holders: set[int]) -> None:
         if holders:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Self, final
@@ -11,7 +12,7 @@ from typing import Final, Self, final
 import trio
 
 import tcfs
-from tcfs.project._apart import start_apart
+from tcfs.project._apart import start_apart, survived
 from tcfs.project._clock import Clock
 from tcfs.project._conditional import Writer
 from tcfs.project._cursor import Cursors
@@ -219,7 +220,10 @@ class Project:
     async def _beat(self) -> None:
         while True:
             await trio.sleep(HEARTBEAT)
-            await self._do_later(lambda: self.agents.beat(self.steps.held_here()))
+            await survived(partial(self._do_later, self._say_alive))
+
+    async def _say_alive(self) -> None:
+        await self.agents.beat(self.steps.held_here())
 
     async def _deliver(self) -> None:
         with trio.move_on_after(FAREWELL), within(FAREWELL):

@@ -91,6 +91,9 @@ class Upkeep:
         except StoreError as error:
             log.warning("%s could not be renewed for %s: %s", holding.key, holding.agent, error)
             return None
+        except Exception:  # a disk that is full, or a bug: what else is held is renewed
+            log.exception("%s could not be renewed for %s", holding.key, holding.agent)
+            return None
 
     def _of(self, holding: Holding) -> Held:
         return self._steps if keys.step_of(holding.key) is not None else self._locks

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, final
 
 import trio
 
-from tcfs.project._apart import start_apart
+from tcfs.project._apart import start_apart, survived
 from tcfs.project._together import all_of
 from tcfs.stores import Entry, ETag, Store, StoreError
 from tcfs.stores.deadline import DEFAULT, within
@@ -149,6 +149,7 @@ class Watcher:
             topic.watches.discard(watch)
             if not topic.watches:
                 del self._topics[ask]
+                self._pages.pop(prefix, None)
 
     def changed(self, key: str, etag: ETag | None) -> None:
         """Take note of a write of this mount; without an ETag the object is gone."""
@@ -172,13 +173,14 @@ class Watcher:
                 began = trio.current_time()
                 await trio.sleep(TICK)
                 self.ticks += 1
-                await self._look()
+                await survived(self._look)
                 # A bucket that takes long to list is not to be asked without a pause.
                 took = trio.current_time() - began - TICK
                 await trio.sleep(max(0.0, took - TICK))
         finally:
             self._ticking = False
             self._ours.clear()
+            self._pages.clear()
 
     async def _look(self) -> None:
         plan = self._plan()

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Final, NamedTuple, final
 
 import trio
 
-from tcfs.project._apart import start_apart
+from tcfs.project._apart import start_apart, survived
 from tcfs.project._beats import Beats, is_agent, is_claim, is_lock
 from tcfs.project._clock import Clock
 from tcfs.project._documents import Documents
@@ -155,10 +156,12 @@ class Events:
     async def _run(self, watch: Watch, scope: trio.CancelScope, watching: ExitStack) -> None:
         with watching, scope:
             while True:
-                told = await watch.told()
-                events = await self._events(told, watch.known or {})
-                for follower in self._followers:
-                    follower.tell(events)
+                await survived(partial(self._tell, await watch.told(), watch))
+
+    async def _tell(self, told: Told, watch: Watch) -> None:
+        events = await self._events(told, watch.known or {})
+        for follower in self._followers:
+            follower.tell(events)
 
     async def _learn(self, known: Mapping[str, ETag]) -> None:
         """Read the agents' documents: what the next one says that they did not is an event."""

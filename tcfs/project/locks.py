@@ -9,7 +9,7 @@ from typing import final
 
 import trio
 
-from tcfs.project._apart import start_apart
+from tcfs.project._apart import start_apart, survived
 from tcfs.project._documents import WALK
 from tcfs.project._journal import Holding, Untold
 from tcfs.project._locking import (
@@ -206,7 +206,7 @@ class Locks:
         """Give back what nobody was told of, and what was given up while the store was away."""
         while True:
             await trio.sleep(CATCH_UP)
-            await self.clear_up()
+            await survived(self.clear_up)
 
     async def clear_up(self) -> None:
         """Do once what `catch_up` does again and again; what fails is left for the next time."""

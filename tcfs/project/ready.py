@@ -229,6 +229,16 @@ class Ready:
     # following the steps
 
     async def _follow(self, scope: trio.CancelScope) -> None:
+        try:
+            await self._follow_on(scope)
+        except Exception as error:
+            if self._scope is scope:  # the next who waits begins anew
+                self._scope, self._current = None, False
+            for taker in list(self._queue):
+                self._refuse(taker, error)
+            raise
+
+    async def _follow_on(self, scope: trio.CancelScope) -> None:
         with scope, self._watcher.watch(keys.STEPS) as watch:
             await self._patiently(watch.begin)  # what goes from here on is told
             await self._patiently(self._backlog.list)

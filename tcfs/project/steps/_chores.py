@@ -10,7 +10,7 @@ from typing import Final, final
 
 import trio
 
-from tcfs.project._apart import start_apart
+from tcfs.project._apart import start_apart, survived
 from tcfs.project._conditional import Lost
 from tcfs.project._journal import Holding
 from tcfs.project._locks import Locks
@@ -79,7 +79,7 @@ class Chores:
         """Undo the claims nobody was told of, and begin those whose status is not written."""
         while True:
             await trio.sleep(CATCH_UP)
-            await self.clear_up()
+            await survived(self.clear_up)
 
     async def clear_up(self) -> None:
         """Do once what `catch_up` does again and again; what fails is left for the next time."""
@@ -167,5 +167,6 @@ async def quietly(act: Callable[[], Awaitable[object]]) -> None:
     try:
         with within(DEFAULT):
             await act()
-    except (StoreError, Refused, Lost) as error:
-        log.warning("in the background: %s", error)
+    except Exception as error:
+        bug = not isinstance(error, StoreError | Refused | Lost)
+        log.warning("in the background: %s", error, exc_info=bug)

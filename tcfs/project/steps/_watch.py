@@ -68,8 +68,9 @@ class StepWatcher:
             while True:
                 try:
                     await self._refresh(step, topic)
-                except StoreError as error:
-                    log.warning("waiting for steps/%s: %s", step, error)
+                except Exception as error:
+                    bug = not isinstance(error, StoreError)
+                    log.warning("waiting for steps/%s: %s", step, error, exc_info=bug)
                     await trio.sleep(TICK)
                     continue
                 await watch.changes()
