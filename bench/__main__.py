@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import waking
+from bench import mirroring, waking
 from bench.rows import ROWS, Bench, Row
 from tests.mounts import Mount, credentials
 from tests.servers import SeaweedFS
@@ -73,6 +73,7 @@ def main(arguments: Sequence[str]) -> int:
     figures = []
     wake_ups: Sequence[waking.Waking] = []
     requests: Sequence[waking.Asked] = []
+    costs: Sequence[mirroring.Cost] = []
     try:
         with SeaweedFS() as server:
             account = server.account
@@ -91,15 +92,18 @@ def main(arguments: Sequence[str]) -> int:
                         figures.append(figure)
                         print(_line(figure), flush=True)
 
-            def make(name: str) -> Mount:
+            def make(name: str, *more: str) -> Mount:
                 store = f"s3://{account.bucket}/waking"
-                options = ("--endpoint", account.endpoint)
+                options = ("--endpoint", account.endpoint, *more)
                 return Mount(home, store, name, *options, environment=credentials(account))
 
             if wanted("wake a waiter"):
                 wake_ups = waking.wake_ups(make)
             if wanted("requests"):
                 requests = waking.requests(make)
+            if wanted("mirror"):
+                environment = {**credentials(account), "AWS_ENDPOINT_URL": account.endpoint}
+                costs = mirroring.measure(home, f"s3://{account.bucket}", environment, make)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     RESULTS.mkdir(exist_ok=True)
@@ -110,6 +114,7 @@ def main(arguments: Sequence[str]) -> int:
         "figures": [asdict(it) for it in figures],
         "wake_ups": [asdict(it) for it in wake_ups],
         "requests": [asdict(it) for it in requests],
+        "mirroring": [asdict(it) for it in costs],
     }
     (RESULTS / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
     return 0

@@ -101,11 +101,11 @@ def requests(make: Make) -> Sequence[Asked]:
         for name in names:
             until(lambda name=name: _blocked(mounts[name]) == waiters[name], "the readers")
         time.sleep(2 * TICK)  # what it takes to begin is not part of it
-        before = {name: _counts(mounts[name]) for name in names}
+        before = {name: counts(mounts[name]) for name in names}
         time.sleep(WINDOW)
         found = []
         for name in names:
-            now = _counts(mounts[name])
+            now = counts(mounts[name])
             grown = {verb: int(now[verb] - before[name].get(verb, 0)) for verb in now}
             asked = {verb: count for verb, count in grown.items() if count}
             target = 1 if name == "idle" else None
@@ -160,7 +160,8 @@ def _blocked(mount: Mount) -> int:
     return int(found["tcfs_blocked_reads"].values()[0])
 
 
-def _counts(mount: Mount) -> dict[str, float]:
+def counts(mount: Mount) -> dict[str, float]:
+    """Return how many requests a mount made so far, by verb."""
     found = parse((mount.path / ".tcfs/metrics").read_text())["tcfs_store_requests_total"]
     counts: dict[str, float] = {}
     for (_, labels), value in found.samples.items():

@@ -11,9 +11,10 @@ from typing import Final, final
 
 from tcfs.cli._failure import Failure
 from tcfs.cli._places import state_home
-from tcfs.cli.config import Bucket, Settings
+from tcfs.cli.config import Settings
 from tcfs.mirror.kept import Kept
 from tcfs.mirror.sources import HARNESSES, Source, source
+from tcfs.stores import Store
 
 SECRETS: Final = (
     "AWS_SECRET_ACCESS_KEY",
@@ -52,9 +53,10 @@ def sources_of(names: Sequence[str]) -> list[Source]:
     return [source(it, os.environ) for it in known(names)]
 
 
-def kept_for(settings: Settings, environ: Mapping[str, str]) -> Kept:
-    """Return the redactors of this user, which take out what the project is reached with."""
-    literals = [environ.get(it) for it in SECRETS]
-    if isinstance(settings.store, Bucket):
-        literals.append(settings.store.secret_key)
-    return Kept(state_home(environ) / "redaction", [it for it in literals if it])
+def kept_for(settings: Settings, environ: Mapping[str, str], store: Store) -> Kept:
+    """Return the redactors of this user, which take out what the project is reached with.
+
+    That is also what only a profile or a role knows: the store tells what it signs with.
+    """
+    given = {*settings.secrets, *filter(None, map(environ.get, SECRETS))}
+    return Kept(state_home(environ) / "redaction", lambda: given.union(store.secrets()))

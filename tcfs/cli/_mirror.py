@@ -89,7 +89,7 @@ async def mirror(
         least=asked.least if asked.follow else 1,
         interval=asked.interval,
     )
-    kept = kept_for(settings, os.environ) if asked.redact else None
+    kept = kept_for(settings, os.environ, project.store) if asked.redact else None
     loop = Loop(project, _sources(asked), wanted, kept)
     if asked.follow:
         tell(f"mirroring what runs in {asked.directory.absolute()}; Ctrl-C ends it")

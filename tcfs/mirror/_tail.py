@@ -1,5 +1,6 @@
 """One session on its way: from where its lines are, past the redactor, into the bucket."""
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from tcfs.mirror.sources import LIMIT, Batch, Cursor, Session, Source, Unavailab
 from tcfs.project.errors import Refused
 from tcfs.project.mirroring import Begun, Ended, Flush, Mirroring, Owned
 from tcfs.stores import StoreError
+from tcfs.wire.ids import AgentId
 
 T = TypeVar("T")
 
@@ -52,15 +54,15 @@ class Tail:
         self._redactor: Redactor | None = None
         self._seen_secrets: tuple[str, ...] | None = None  # as they were kept last
         self._seen: tuple[Any, ...] | None = None  # the stamp at which all of it was stored
-        self._again = -float("inf")  # trio time before which nothing is tried
+        self._again = -math.inf  # trio time before which nothing is tried
         self._ended = False
         self._held_back = False  # there was something new, and too little
 
-    def due(self, least: int) -> bool:
-        """Tell whether there may be something to store by now, of `least` bytes."""
+    def due_at(self, least: int) -> float:
+        """Return the trio time from which there may be something to store, of `least` bytes."""
         news = self._seen is None or self._seen != self.session.stamp
         news = news or (self._held_back and least == 1)
-        return news and not self._ended and trio.current_time() >= self._again
+        return self._again if news and not self._ended else math.inf
 
     async def store(self, least: int) -> None:
         """Store what is new, if it comes to `least` bytes; never raises for what may go wrong.
@@ -82,6 +84,10 @@ class Tail:
             self.failed(str(error))
         else:
             self._seen, progress.state, progress.failed = stamp, "idle", False
+
+    def of_agent(self, agent: AgentId) -> None:
+        """Say from now on that this agent is in the session."""
+        self._mirroring.of_agent(agent)
 
     def failed(self, why: str) -> None:
         """Take note that it did not work; it is tried again after a while."""
@@ -143,6 +149,7 @@ class Tail:
         self, kept: Kept, lines: Sequence[bytes], cursor: Cursor | None
     ) -> tuple[bytes, dict[str, int]]:
         redactor = self._redactor or await self._known(kept, cursor)
+        await self._blocking(partial(kept.remind, redactor))
         before, found = dict(redactor.counts), list[bytes]()
         for some in slices(lines):
             found += await in_thread(partial(redactor.lines, some))

@@ -8,12 +8,13 @@ Blocking code, for a worker thread.
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, final
 
 from tcfs.mirror.redaction import Redactor
 from tcfs.mirror.sources import Session
+from tcfs.project._local import write_private
 
 KEY: Final = 32  # bytes
 
@@ -22,10 +23,13 @@ KEY: Final = 32  # bytes
 class Kept:
     """The redactors of all sessions of this user on this host."""
 
-    def __init__(self, directory: Path, literals: Iterable[str] = ()) -> None:
-        """`literals` are replaced in every session: the credentials of the mount itself."""
+    def __init__(self, directory: Path, literals: Callable[[], Iterable[str]] = tuple) -> None:
+        """`literals` tells what is replaced in every session: the credentials of the mount itself.
+
+        It is asked again for whatever is new, since they are refreshed.
+        """
         self._directory = directory
-        self._literals = tuple(literals)
+        self._literals = literals
 
     def redactor(self, session: Session) -> tuple[Redactor, bool]:
         """Return the redactor of a session, and whether what it saw before is known.
@@ -43,11 +47,15 @@ class Kept:
         path = self._path(session)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary.write_text("".join(f"{it}\n" for it in seen))
+        write_private(temporary, "".join(f"{it}\n" for it in seen).encode())
         temporary.replace(path)
 
+    def remind(self, redactor: Redactor) -> None:
+        """Tell a redactor of the credentials of by now."""
+        redactor.replace_always(self._literals())
+
     def _made(self, seen: Iterable[str]) -> Redactor:
-        return Redactor(literals=self._literals, seen=seen, key=self._key())
+        return Redactor(seen=seen, key=self._key())
 
     def _path(self, session: Session) -> Path:
         name = hashlib.sha256(

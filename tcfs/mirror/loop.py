@@ -1,11 +1,15 @@
 """The loop that tails: what is new in the transcripts of this machine goes into the bucket.
 
-Sources are looked through in a thread, and only those that changed are read. What one session
-meets, an owner elsewhere, a store that refuses, a file that cannot be read, keeps no other back.
+Sources are looked through in a thread, once an interval at most, and then only those in which
+something happened, as the kernel tells. Of their sessions only what changed is read. What one
+session meets, an owner elsewhere, a store that refuses, a file that cannot be read, keeps no other
+back.
 """
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,8 +17,11 @@ from typing import Final, final
 
 import trio
 
+from tcfs.mirror._memory import give_back
 from tcfs.mirror._tail import Progress, Tail
 from tcfs.mirror._threads import in_thread
+from tcfs.mirror._watch import Watch
+from tcfs.mirror.active import Active
 from tcfs.mirror.kept import Kept
 from tcfs.mirror.sources import Session, Source
 from tcfs.project import Project
@@ -22,12 +29,15 @@ from tcfs.project.errors import Refused
 from tcfs.project.mirroring import Origin
 from tcfs.project.sessions import Session as Mirrored
 from tcfs.stores import StoreError
+from tcfs.wire.ids import AgentId
 from tcfs.wire.text import on_one_line
 
 Found = tuple[Source, Session]
 
 log: Final = logging.getLogger(__name__)
-INTERVAL: Final = 5.0  # seconds between two looks: sessions.md, the loop
+INTERVAL: Final = 5.0  # seconds between two looks at least: sessions.md, the loop
+GATHER: Final = 0.2  # seconds after the first news in a quiet time, for what comes with them
+SWEEP: Final = 60.0  # seconds between two looks at everything: age and links announce nothing
 AT_ONCE: Final = 4  # sessions stored at the same time
 LAST: Final = 10.0  # seconds for what is new when the loop ends
 
@@ -74,15 +84,23 @@ class Loop:
         sources: Sequence[Source],
         wanted: Wanted,
         kept: Kept | None,
+        whose: Callable[[str], AgentId | None] = lambda _: None,
     ) -> None:
-        """`kept` is for redaction; None: what is mirrored is as it was written."""
+        """`kept` is for redaction; None: what is mirrored is as it was written.
+
+        `whose` tells which agent works in a directory, if it is not the project's; it may block.
+        """
+        give_back()
         self._project = project
         self._sources = sources
         self._wanted = wanted
         self._kept = kept
+        self._active = Active(project.agents.writes, project.agent, whose)
         self._tails: dict[tuple[str, str], Tail] = {}
         self._refused: dict[tuple[str, str], str] = {}
         self._newest: tuple[str, str] | None = None
+        self._found: dict[str, list[Session]] = {}  # by source, as it was looked through last
+        self._swept = -math.inf  # trio time at which all sources were
 
     def rows(self) -> list[Row]:
         """Return how it stands with each session that was found."""
@@ -109,13 +127,16 @@ class Loop:
     async def run(self) -> None:
         """Mirror until cancelled; what is new by then is stored, for a few seconds at most."""
         try:
-            while True:
-                try:
-                    await self.look()
-                except Exception:
-                    # A bug in here must not end a mount.
-                    log.exception("the transcripts could not be looked through")
-                await trio.sleep(self._wanted.interval)
+            with closing(await in_thread(Watch)) as watch:
+                while True:
+                    try:
+                        await self._news(watch)
+                        await self._follow(watch)
+                    except Exception:
+                        # A bug in here must not end a mount.
+                        log.exception("the transcripts could not be looked through")
+                        self._swept = -math.inf
+                    await trio.sleep(self._wanted.interval)
         finally:
             with trio.move_on_after(LAST, shield=True):
                 try:
@@ -124,20 +145,8 @@ class Loop:
                     log.exception("what is new in the transcripts is not stored")
 
     async def look(self, least: int | None = None) -> None:
-        """Look through the sources once, and store what is new."""
-        found = [(source, it) for source in self._sources for it in await self._found(source)]
-        for source, session in await in_thread(partial(self._chosen, found)):
-            self._take(source, session)
-        least = self._wanted.least if least is None else least
-        queue = iter([it for it in self._tails.values() if it.due(least)])
-
-        async def work() -> None:
-            for tail in queue:
-                await _stored(tail, least)
-
-        async with trio.open_nursery() as nursery:
-            for _ in range(AT_ONCE):
-                nursery.start_soon(work)
+        """Look through all sources once, and store what is new."""
+        await self._look(self._sources, least)
 
     async def end(self) -> None:
         """Store what is new, however little, and let all sessions go."""
@@ -147,12 +156,53 @@ class Loop:
 
     # inside
 
-    async def _found(self, source: Source) -> list[Session]:
+    async def _news(self, watch: Watch) -> None:
+        """Wait until there may be something new."""
+        if watch.blind:
+            return
+        again = (it.due_at(self._wanted.least) for it in self._tails.values())
+        with trio.move_on_at(min((self._swept + SWEEP, *again))):
+            await watch.wait()
+            await trio.sleep(GATHER)
+
+    async def _follow(self, watch: Watch) -> None:
+        """Look through what may have changed."""
+        everything = trio.current_time() >= self._swept + SWEEP
+        names = watch.taken() | watch.blind
+        sources = [it for it in self._sources if everything or it.name in names]
+        if everything:
+            self._swept = trio.current_time()
+        await self._look(sources)
+        for source in sources:
+            await in_thread(partial(watch.follow, source.name, source.directories()))
+
+    async def _look(self, sources: Collection[Source], least: int | None = None) -> None:
+        for source in sources:
+            await self._scan(source)
+        found = [(source, it) for source in self._sources for it in self._found[source.name]]
+        chosen = await in_thread(partial(self._chosen, found))
+        agents = await in_thread(partial(self._active.saw, [it for _, it in chosen]))
+        for source, session in chosen:
+            self._take(source, session, agents.get(_name(session)))
+        least = self._wanted.least if least is None else least
+        now = trio.current_time()
+        queue = iter([it for it in self._tails.values() if it.due_at(least) <= now])
+
+        async def work() -> None:
+            for tail in queue:
+                await _stored(tail, least)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(AT_ONCE):
+                nursery.start_soon(work)
+
+    async def _scan(self, source: Source) -> None:
         try:
-            return await in_thread(partial(source.sessions, self._wanted.root))
+            sessions = await in_thread(partial(source.sessions, self._wanted.root))
         except OSError as error:
             log.warning("the sessions of %s cannot be looked through now: %s", source.name, error)
-            return []
+            sessions = self._found.get(source.name, [])
+        self._found[source.name] = sessions
 
     def _chosen(self, found: Sequence[Found]) -> Sequence[Found]:
         wanted = self._wanted
@@ -161,7 +211,8 @@ class Loop:
         elif wanted.newest:
             # It stays the one, though another begins meanwhile.
             self._newest = self._newest or _newest([it for _, it in found])
-            found = [it for it in found if _name(it[1]) in self._family(found)]
+            family = self._family(found)
+            found = [it for it in found if _name(it[1]) in family]
         return found
 
     def _family(self, found: Sequence[Found]) -> set[tuple[str, str]]:
@@ -177,16 +228,18 @@ class Loop:
             family |= more
         return family
 
-    def _take(self, source: Source, session: Session) -> None:
+    def _take(self, source: Source, session: Session, agent: AgentId | None) -> None:
         name = _name(session)
         tail = self._tails.get(name)
         if tail is not None:
             tail.session = session
+            if agent is not None:
+                tail.of_agent(agent)
             return
         origin = Origin(
             source_path=session.source,
             cwd=session.cwd,
-            agent_id=self._project.agent,
+            agent_id=agent or self._project.agent,
             parent_session_id=session.parent,
             client=session.client,
         )

@@ -57,11 +57,20 @@ class Redactor:
     def __init__(
         self, *, literals: Iterable[str] = (), seen: Iterable[str] = (), key: bytes = b""
     ) -> None:
-        self._literals = tuple({form for it in literals for form in _forms(it.encode())})
+        self._literals: dict[bytes, None] = {}  # in each form
         self._seen = Seen(key or secrets.token_bytes(32))
         self._counts: Counter[str] = Counter()
         self._patience = 0  # lines for which a private key that was cut may still go on
         self.remember(seen)
+        self.replace_always(literals)
+
+    def replace_always(self, literals: Iterable[str]) -> None:
+        """Take more literals: credentials are refreshed. Those of before stay."""
+        for it in literals:
+            # Half a character (an environment may have one) is in no line either.
+            literal = it.encode(errors="surrogateescape")
+            if literal not in self._literals:
+                self._literals |= dict.fromkeys(_forms(literal))
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -131,7 +140,9 @@ class Redactor:
     def _first(self, text: bytes, starts: _Starts) -> Iterator[_Found]:
         """Return what a view shows by itself, and remember what would be known again."""
         for literal in self._literals:
-            yield from (_Found(span, _LITERAL, "credential") for span in _all(text, literal))
+            for span in _all(text, literal):
+                self._seen.add(literal, "credential")  # though it be another by the next start
+                yield _Found(span, _LITERAL, "credential")
         for start, place in starts:
             rule = RULES[place]
             for span in _matches(text, start, rule):

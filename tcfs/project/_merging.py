@@ -17,7 +17,7 @@ from tcfs.stores import NotFound, Store
 from tcfs.wire import keys
 from tcfs.wire.sessions import Part, SessionMeta
 
-LARGEST: Final = 16 << 20  # bytes of a merged part: it is held in memory
+LARGEST: Final = 8 << 20  # bytes of a merged part: it is held in memory
 LARGE: Final = LARGEST // 2  # a part of this size is merged no more, or all was copied each time
 AT_ONCE: Final = 8  # parts read at the same time
 
@@ -76,16 +76,22 @@ async def merge(
         if len(group) == 1:
             parts.append(group[0])
             continue
-        bodies = await all_of([partial(_body, store, key(it), it) for it in group], AT_ONCE)
-        merged = _merged(group, unique(), now, sum(map(len, bodies)))
-        # No other write is ever to this key, so a repeated one changes nothing.
-        await store.put(key(merged), b"".join(bodies))
+        merged = await _written(store, key, unique(), now, group)
         parts.append(merged)
         written.append(key(merged))
         spare += map(key, group)
     if not written:
         return None
     return Merged(replace(meta, parts=tuple(parts)), tuple(written), tuple(spare))
+
+
+async def _written(store: Store, key: PartKey, uuid: str, now: str, group: Sequence[Part]) -> Part:
+    """Write what a group is to be, and let go of the bytes; raises as `merge` does."""
+    body = b"".join(await all_of([partial(_body, store, key(it), it) for it in group], AT_ONCE))
+    merged = _merged(group, uuid, now, len(body))
+    # No other write is ever to this key, so a repeated one changes nothing.
+    await store.put(key(merged), body)
+    return merged
 
 
 async def _body(store: Store, key: str, part: Part) -> bytes:

@@ -45,6 +45,8 @@ class Metas:
         self.agent = agent
         self.host = context.host
         self.mount = context.mount
+        self.journal = context.journal
+        self.lease = context.lease  # of a claim; 0: that has no end
         self.deadline = context.deadline
 
     async def read(self, session: Session) -> tuple[SessionMeta, ETag]:
@@ -89,8 +91,13 @@ class Metas:
             log.info("a part that nobody needs stays for now: %s", error)
 
     async def left(self, owner: Owner, meta: SessionMeta, modified: int) -> float:
-        """Return in how many seconds an owner's lease has run out; not above 0: it has."""
+        """Return in how many seconds an owner's lease has run out; not above 0: it has.
+
+        That of a mount of this host which is surely no more is over with it.
+        """
         if owner.lease is None:
+            return 0.0
+        if owner.host == self.host and self.journal.is_gone(owner.mount or ""):
             return 0.0
         await self.clock.ask(self.store)
         left = self.tenures.left(_Leased(owner.id, meta.nonce, owner.lease), modified)

@@ -27,7 +27,7 @@ from tcfs.project._mirrored import (
 )
 from tcfs.project.errors import Busy, Invalid, Missing
 from tcfs.project.sessions import Session
-from tcfs.project.steps import Context
+from tcfs.project.steps import SHORTEST, Context
 from tcfs.stores import ETag, Object, StoreError, Unsupported
 from tcfs.stores.deadline import within
 from tcfs.wire import keys
@@ -40,7 +40,7 @@ __all__ = ["Begun", "Ended", "Flush", "Mirroring", "Mirrors", "Origin", "Owned"]
 log: Final = logging.getLogger(__name__)
 PART: Final = 1 << 20  # bytes of a part before redaction: sessions.md; a longer line is one, too
 MANY: Final = 256  # parts: above that they are merged
-LEASE: Final = 90  # seconds: not less than three deadlines, as for any lease
+LEASE: Final = 90  # seconds at most: who comes after one that died waits for so long
 TRIES: Final = 3
 
 
@@ -179,7 +179,11 @@ class Mirroring:
         self._origin = origin
         self._id = fresh()
         self._base: _Base | None = None  # None: to be read
-        self._until = -math.inf  # trio time at which the lease ends, if nothing is stored before
+        self._until = -math.inf  # trio time by which the lease has surely ended, if nobody stores
+
+    def of_agent(self, agent: AgentId) -> None:
+        """Say from now on that this agent is in the session."""
+        self._origin = replace(self._origin, agent_id=agent)
 
     async def cursor(self) -> Any | Begun:
         """Return where the source is to be read on; None: from its beginning.
@@ -212,6 +216,7 @@ class Mirroring:
         with within(metas.deadline):
             # No other write is ever to this key, so a repeated one changes nothing.
             await metas.store.put(key, flush.lines)
+        self._until = trio.current_time() + metas.deadline + self._seconds
         try:
             written = await metas.write(self.session, meta, base.etag)
         except Lost as lost:
@@ -228,9 +233,15 @@ class Mirroring:
         return True
 
     async def release(self) -> None:
-        """Let another go on at once; raises what a put raises."""
-        base, self._base = self._base, None
-        if base is None or not base.claimed or trio.current_time() > self._until:
+        """Let another go on at once; raises what a get and a put raise."""
+        if trio.current_time() > self._until:
+            return
+        try:
+            # A flush that was cancelled, or failed, may have made this mirror the owner.
+            base, self._base = self._base or await self._look(), None
+        except (Owned, Invalid):  # it is another's, or nobody can go on from it
+            return
+        if base.etag is None or not self._is_mine(base.meta):
             return
         meta = replace(base.meta, nonce=fresh(), owner=self._owner(None).member())
         try:
@@ -279,7 +290,8 @@ class Mirroring:
 
     @property
     def _seconds(self) -> int:
-        return max(LEASE, math.ceil(3 * self._metas.deadline))
+        metas = self._metas
+        return max(min(LEASE, metas.lease or LEASE), math.ceil(SHORTEST * metas.deadline))
 
     def _owner(self, lease: Lease | None) -> Owner:
         metas = self._metas

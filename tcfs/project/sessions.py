@@ -65,10 +65,10 @@ class Transcript:
         """The size of the whole, in bytes."""
         return self.ends[-1] if self.ends else 0
 
-    def end_of_part(self, offset: int) -> int:
-        """Return where the part that holds `offset` ends; the size where none does."""
-        index = bisect_right(self.ends, offset)
-        return self.ends[index] if index < len(self.ends) else self.size
+    def cut(self, offset: int, limit: int) -> int:
+        """Return where to end a range that begins at `offset`: with a part, if one ends in it."""
+        index = bisect_right(self.ends, limit) - 1
+        return self.ends[index] if index >= 0 and self.ends[index] > offset else limit
 
     def pieces(self, offset: int, size: int) -> Iterator[tuple[str, int, int]]:
         """Yield the key, the offset in it and the length of what lies in a range of bytes."""

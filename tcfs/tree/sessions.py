@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, final
 
 from tcfs.project import WALK
+from tcfs.project._ahead import Ahead, Later
 from tcfs.project.agents import SURE
 from tcfs.project.errors import Missing, ViewOnly
 from tcfs.project.sessions import Gone, Session, Sessions, Transcript
@@ -28,7 +29,6 @@ from tcfs.wire import keys
 
 THERE: Final = Keep(entry=SURE)  # a session's directory does not go
 SAME: Final = Keep(entry=SURE, attributes=HOUR)  # a part may go, and never changes
-AHEAD: Final = 1 << 20  # bytes read past what is asked for, within one part
 AGAIN: Final = 3  # how often a read goes on elsewhere when a part is gone
 
 
@@ -231,7 +231,8 @@ class TranscriptFile(File):
             raise ViewOnly(f"{self.path} is what was mirrored; it cannot be written")
         sessions = self._view.project.sessions
         transcript = await sessions.transcript(self._session, max_age=WALK)
-        return TranscriptHandle(sessions, self._session, transcript)
+        later = self._view.project.later
+        return TranscriptHandle(sessions, self._session, transcript, later)
 
     async def set_times(self, caller: Caller) -> None:
         """Refuse: `touch` tries this where opening was refused."""
@@ -242,30 +243,39 @@ class TranscriptFile(File):
 class TranscriptHandle(Handle):
     """Reads a transcript by ranges, and follows it where it grows, or is begun anew."""
 
-    __slots__ = ("_ahead", "_at", "_next", "_session", "_sessions", "_transcript")
+    __slots__ = ("_ahead", "_session", "_sessions", "_transcript")
 
-    def __init__(self, sessions: Sessions, session: Session, transcript: Transcript) -> None:
+    def __init__(
+        self, sessions: Sessions, session: Session, transcript: Transcript, later: Later
+    ) -> None:
         self._sessions = sessions
         self._session = session
         self._transcript = transcript
-        self._at = 0  # where the bytes read ahead begin
-        self._ahead = b""
-        self._next = -1  # where the next read begins if this is read through
+        self._ahead = Ahead(self._fetch, self._cut, later)
 
     async def read(self, offset: int, size: int) -> bytes:
-        """Return a range; what follows it in its part is kept if this is read through."""
+        """Return a range; what follows is asked for meanwhile if this is read through."""
         # Past what was the end there may be more by now; from the start on, another generation.
         if offset == 0:
             await self._follow(WALK if not self._transcript.size else SURE)
         elif offset >= self._transcript.size and not await self._grew(offset):
             return b""
-        begin = offset - self._at
-        data = self._ahead[begin : begin + size] if begin >= 0 else b""
-        left = min(offset + size, self._transcript.size) - offset - len(data)
-        if left > 0:
-            data += await self._fetch(offset + len(data), left, through=offset == self._next)
-        self._next = offset + len(data)
-        return data
+        for _ in range(AGAIN):
+            try:
+                return await self._ahead.read(offset, size, self._transcript.size)
+            except Gone:
+                await self._go_on()
+        raise self._stale()
+
+    async def release(self) -> None:
+        """Ask for nothing more."""
+        self._ahead.drop()
+
+    async def _fetch(self, offset: int, size: int) -> bytes:
+        return await self._sessions.read(self._transcript, offset, size)
+
+    def _cut(self, offset: int, limit: int) -> int:
+        return self._transcript.cut(offset, limit)
 
     async def _grew(self, offset: int) -> bool:
         """Take note of what came after the end; false where the source begins anew before it."""
@@ -284,22 +294,8 @@ class TranscriptHandle(Handle):
 
     def _use(self, transcript: Transcript) -> None:
         if transcript is not self._transcript:
-            self._transcript, self._ahead = transcript, b""
-
-    async def _fetch(self, offset: int, size: int, *, through: bool) -> bytes:
-        for _ in range(AGAIN):
-            transcript, end = self._transcript, offset + size
-            if through:
-                end = min(transcript.end_of_part(end - 1), end + AHEAD)
-            try:
-                data = await self._sessions.read(transcript, offset, end - offset)
-            except Gone:
-                await self._go_on()
-            else:
-                if through and transcript is self._transcript:
-                    self._at, self._ahead = offset + size, data[size:]
-                return data[:size]
-        raise self._stale()
+            self._transcript = transcript
+            self._ahead.drop()
 
     async def _go_on(self) -> None:
         """Find the same bytes in other parts: a part that is gone was merged, or is lost."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mounts import SOURCE, Mount, credentials
+from tests.mounts import SOURCE, Mount, credentials, until
 from tests.servers import Account
 
 README = (SOURCE / "README.md").read_text()
@@ -125,6 +125,48 @@ def test_the_commands_without_a_mount_work(home: Path) -> None:
     assert done.stdout == "complete: design\nTo: developer\n\nAPI is in api.py\n"
     again = run(block.splitlines()[0])
     assert (again.returncode, "finished by designer" in again.stderr) == (1, True)
+
+
+def test_the_mirroring_commands_work(home: Path) -> None:
+    (block,) = (it for it in blocks("sh") if "tcfs mirror" in it)
+    ours = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "TRACECRAFT_AGENT")
+    inherited = {k: v for k, v in os.environ.items() if k not in ours}
+    environment = {**inherited, "HOME": str(home), "PYTHONPATH": str(SOURCE)}
+    source = home / ".claude" / "projects" / "any" / "5ca1ab1e.jsonl"
+    source.parent.mkdir(parents=True)
+    source.write_text(f'{{"type": "user", "cwd": "{home}", "text": "hello"}}\n')
+
+    def run(line: str) -> str:
+        tcfs = f'tcfs() {{ {shlex.quote(sys.executable)} -m tcfs.cli "$@"; }}; '
+        done = subprocess.run(
+            ["bash", "-c", tcfs + line],
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        return done.stdout
+
+    run(f"tcfs init --backend file --bucket {home}/srv --project shop --agent designer")
+    said = {}
+    active = home / "mnt" / "sessions" / "active"
+    try:
+        for line in block.splitlines():
+            command = line.partition("#")[0].strip()
+            # Its default mount point is this machine's; the test's is its own.
+            here = command.replace("tcfs mount", f"tcfs mount {home}/srv/shop {home}/mnt")
+            said[command] = run(here.replace("ID", "5ca1ab1e"))
+            if "mount" in command:
+                until(lambda: "5ca1ab1e: idle; 1 lines" in active.read_text(), "the transcript")
+    finally:
+        if os.path.ismount(home / "mnt"):
+            run(f"tcfs umount {home}/mnt")
+    assert "claude-code/5ca1ab1e" in said["tcfs session list"]
+    assert '"text": "hello"' in said["tcfs session show ID --tail 20"]
+    assert said["tcfs session stop ID"] == "sessions/claude-code/5ca1ab1e is ended\n"
 
 
 def test_every_path_of_the_table_is_there(home: Path) -> None:

@@ -87,6 +87,49 @@ def test_we_go_on_after_the_reference_merged(fleet: Fleet, claude: Claude, newes
     assert meta_of(fleet, claude)["generation"] == 1
 
 
+def test_what_we_mirror_reads_the_same_while_the_reference_merges_it(
+    fleet: Fleet, claude: Claude, newest: bool
+) -> None:
+    for number in range(5):
+        claude.says(line(claude.session, number))
+        we_mirror(fleet, claude)
+    if not newest:
+        assert "No such command" in fleet.reference.refusal("session", "compact", claude.session)
+        return
+    path = fleet.tree.path / claude.folder / "transcript.jsonl"
+    for options, parts in ((("--keep-tail", "2"), 3), ((), 1)):
+        with path.open("rb", buffering=0) as reader:
+            begin = reader.read(10)
+            fleet.reference.out("session", "compact", claude.session, *options)
+            assert begin + reader.read() == claude.source.read_bytes()
+        assert whole(fleet, claude) == claude.source.read_text()
+        assert claude.shown() == claude.source.read_text().rstrip("\n")
+        assert len(fleet.tree.out(f"ls {claude.folder}/parts").split()) == parts
+        listed = tcfs(fleet, "session", "list", "--json")
+        (row,) = (it for it in json.loads(listed) if it["session_id"] == claude.session)
+        size = claude.source.stat().st_size
+        assert (row["parts"], row["total_uploaded_bytes"]) == (parts, size)
+        last = tcfs(fleet, "session", "show", claude.session, "--tail", "1")
+        assert last.endswith(line(claude.session, 4))
+
+
+def test_our_commands_work_on_what_the_reference_mirrors(fleet: Fleet, claude: Claude) -> None:
+    for number in range(4):
+        claude.says(line(claude.session, number))
+        claude.mirror()
+    listed = json.loads(tcfs(fleet, "session", "list", "--json"))
+    assert [it["parts"] for it in listed if it["session_id"] == claude.session] == [4]
+    shown = tcfs(fleet, "session", "show", claude.session, "--tail", "2")
+    assert shown.endswith(line(claude.session, 2) + line(claude.session, 3))
+    assert "4 parts are 2" in tcfs(fleet, "session", "compact", claude.session, "--keep-tail", "1")
+    assert whole(fleet, claude) == claude.source.read_text()
+    assert claude.shown() == claude.source.read_text().rstrip("\n")
+    claude.says(line(claude.session, 4))
+    claude.mirror()
+    assert whole(fleet, claude) == claude.source.read_text()
+    assert claude.shown() == claude.source.read_text().rstrip("\n")
+
+
 def test_reference_shows_what_we_merged(fleet: Fleet, claude: Claude) -> None:
     for number in range(4):
         claude.says(line(claude.session, number))

@@ -1,5 +1,6 @@
 """Homes of coding agents as the real clients write them, made by the tests themselves."""
 
+import hashlib
 import json
 import sqlite3
 import sys
@@ -146,6 +147,12 @@ CREATE TABLE transcript_events (session_id TEXT NOT NULL, seq INTEGER NOT NULL, 
     OR (event_json IS NULL AND event_zstd IS NOT NULL AND event_utf8_bytes IS NOT NULL
         AND navigation_json IS NOT NULL)),
   CHECK (navigation_json IS NULL OR octet_length(navigation_json) <= 16384)) STRICT;
+CREATE TABLE session_transcript_cold_archives (session_id TEXT NOT NULL PRIMARY KEY,
+  generation TEXT NOT NULL, archive_name TEXT NOT NULL UNIQUE, archive_sha256 TEXT NOT NULL,
+  event_count INTEGER NOT NULL, raw_bytes INTEGER NOT NULL, archive_bytes INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL, archived_at INTEGER NOT NULL, storage TEXT NOT NULL,
+  archive_blob BLOB,
+  FOREIGN KEY (session_id) REFERENCES session_windows(session_id) ON DELETE CASCADE) STRICT;
 CREATE TABLE transcript_rewrite_watermarks (session_id TEXT NOT NULL PRIMARY KEY,
   generation TEXT NOT NULL, updated_at INTEGER NOT NULL) STRICT;
 """
@@ -193,6 +200,43 @@ class OpenClawDatabase:
         self.connection.execute(
             "INSERT INTO transcript_events VALUES (?, ?, ?, 1795342899275, ?, ?, ?)",
             (session, seq, *content, len(said), "{}" if packed else None),
+        )
+
+    def cool(self, session: str, *, inside: bool = False) -> Path:
+        """Move the events of a session to an archive, which may lie in the database itself."""
+        events = self.connection.execute(
+            "SELECT seq, event_json, created_at FROM transcript_events WHERE session_id = ?"
+            " ORDER BY seq",
+            (session,),
+        ).fetchall()
+        query = "SELECT generation FROM transcript_rewrite_watermarks WHERE session_id = ?"
+        generation = self.connection.execute(query, (session,)).fetchone()[0]
+        header = {"kind": "header", "version": 1, "sessionId": session, "generation": generation}
+        rows = [dict(zip(("seq", "event_json", "created_at"), it, strict=True)) for it in events]
+        index = {"kind": "index", "row": {"indexed_seq": len(rows) - 1, "needs_rebuild": 0}}
+        said = dump(header, *({"kind": "event", "row": it} for it in rows), index)
+        packed = zstandard.compress(said)
+        digest = hashlib.sha256(packed).hexdigest()
+        name = f"{digest}.jsonl.zst"
+        self.connection.execute(
+            "INSERT INTO session_transcript_cold_archives VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            (
+                *(session, generation, name, digest, len(rows), len(said), len(packed)),
+                *(rows[-1]["seq"], "sqlite" if inside else "file", packed if inside else None),
+            ),
+        )
+        self.connection.execute("DELETE FROM transcript_events WHERE session_id = ?", (session,))
+        path = self.path.parent.parent / "sessions" / "cold" / name
+        return path if inside else write(path, packed)
+
+    def warm(self, session: str, events: Sequence[tuple[int, str]]) -> None:
+        """Put the events of a session back."""
+        self.connection.execute(
+            "DELETE FROM session_transcript_cold_archives WHERE session_id = ?", (session,)
+        )
+        self.connection.executemany(
+            "INSERT INTO transcript_events VALUES (?, ?, ?, 1795342899275, NULL, ?, NULL)",
+            [(session, seq, said, len(said.encode())) for seq, said in events],
         )
 
     def rewritten(self, session: str, generation: str) -> None:

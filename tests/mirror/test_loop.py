@@ -101,7 +101,7 @@ def made(
     *,
     redact: bool = True,
 ) -> Loop:
-    kept = Kept(state / "redaction", ["correct horse battery"]) if redact else None
+    kept = Kept(state / "redaction", lambda: ["correct horse battery"]) if redact else None
     return Loop(project, [harness], wanted or Wanted(None), kept)
 
 
@@ -244,6 +244,7 @@ async def test_one_that_cannot_be_read_keeps_no_other_back(
         assert "database is locked" in states(loop)["bad"]
         assert "bug" in states(loop)["worse"]
         assert "ZeroDivisionError" in caplog.text
+        caplog.clear()
         harness.away, harness.unforeseen = set(), set()
         await trio.sleep(60)
         await loop.look()

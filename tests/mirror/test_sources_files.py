@@ -248,6 +248,7 @@ class _Entry:
     def __init__(self, entry: os.DirEntry[str], stats: list[str]) -> None:
         self._entry, self._stats = entry, stats
         self.name, self.path, self.is_dir = entry.name, entry.path, entry.is_dir
+        self.is_symlink = entry.is_symlink
 
     def stat(self) -> os.stat_result:
         self._stats.append(self.path)

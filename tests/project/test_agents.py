@@ -85,6 +85,39 @@ async def test_heartbeat_names_the_step_that_is_held(tmp_path: Path) -> None:
         assert present(store, KEY)["step"] is None
 
 
+async def test_heartbeat_names_the_session_that_the_agent_is_in(tmp_path: Path) -> None:
+    """An agent's file also names the session it wrote to last, where that is mirrored."""
+    store = MemoryStore()
+    async with mounted(store, tmp_path) as project:
+        await project.present()
+        project.agents.writes(A, "claude-code/one")
+        await trio.sleep(59)
+        assert len(store.asked("PUT")) == 1
+        await trio.sleep(2)
+        assert present(store, KEY)["session"] == "claude-code/one"
+        assert len(store.asked("PUT")) == 2  # the registration and one heartbeat, as ever
+        project.agents.writes(A, "codex/two")
+        await project.agents.describe(A, "on the API")
+        assert present(store, KEY)["session"] == "codex/two"
+    # Nobody is in it any more, and it still leads to what was done.
+    assert present(store, KEY)["status"] == "offline"
+    assert present(store, KEY)["session"] == "codex/two"
+
+
+async def test_session_survives_who_knows_nothing_of_it(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with mounted(store, tmp_path / "1") as one, mounted(store.other(), tmp_path / "2") as two:
+        await one.present()
+        one.agents.writes(A, "claude-code/one")
+        await trio.sleep(61)
+        await two.agents.describe(A, "by a mount that mirrors nothing")
+        assert present(store, KEY)["session"] == "claude-code/one"
+        initialised(store, summary="by the reference")
+        await trio.sleep(61)
+        assert present(store, KEY)["session"] == "claude-code/one"
+        assert present(store, KEY)["summary"] == "by the reference"
+
+
 async def test_heartbeat_keeps_what_others_wrote_since(tmp_path: Path) -> None:
     store = MemoryStore()
     async with mounted(store, tmp_path / "1") as one, mounted(store.other(), tmp_path / "2") as two:

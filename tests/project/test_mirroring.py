@@ -120,6 +120,26 @@ async def test_letting_go_costs_nothing_when_the_lease_ran_out(tmp_path: Path) -
             assert store.asked("PUT").count(META) == puts
 
 
+async def test_a_mirror_that_is_cancelled_as_it_stores_lets_go_all_the_same(tmp_path: Path) -> None:
+    store, source = MemoryStore(), Source(["one\n"])
+    store.tell_time()
+    async with mounted(store, tmp_path) as project:
+        here = project.mirrors.of(HERE, ORIGIN)
+        with trio.CancelScope() as life:
+
+            async def end() -> None:
+                life.cancel()
+
+            store.after("PUT", META, end)
+            await mirror(here, source)
+        assert life.cancelled_caught
+        assert shown(store) == source.text
+        await here.release()
+        source.says("two\n")
+        assert await try_to_mirror(project, source)
+        assert shown(store) == source.text
+
+
 async def test_one_owns_a_session_and_others_take_over_when_its_lease_ran_out(
     tmp_path: Path,
 ) -> None:

@@ -309,7 +309,8 @@ def test_ends_of_parts() -> None:
     transcript = Transcript([Entry(str(n), ETag(""), size, n) for n, size in enumerate(sizes)])
     assert transcript.size == 6
     assert transcript.modified == 4
-    assert [transcript.end_of_part(it) for it in range(8)] == [4, 4, 4, 4, 6, 6, 6, 6]
+    assert [transcript.cut(1, it) for it in range(2, 8)] == [2, 3, 4, 4, 6, 6]
+    assert [transcript.cut(4, it) for it in range(5, 8)] == [5, 6, 6]
     assert Transcript([], modified=7).modified == 7
     assert Transcript([]).size == 0
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar, final
 
 import zstandard
 
-from tcfs.mirror.sources._lines import opened
+from tcfs.mirror.sources._lines import is_quiet, opened
 from tcfs.wire import json
 from tcfs.wire._errors import Malformed
 
@@ -46,7 +46,15 @@ class Scan:
                 continue
             # Opening a FIFO would wait for a writer.
             if stat.S_ISREG(found.st_mode):
+                if entry.is_symlink():
+                    self.expects_file(Path(entry.path))
                 yield Path(entry.path), stamp(found)
+
+    def texts(self, directory: Path, suffix: str = "") -> Iterator[tuple[Path, Stamp]]:
+        """Yield the texts in a directory, such as large outputs of tools."""
+        for path, found in self.files(directory, lambda name: name.endswith(suffix)):
+            # That a text has ended shows in its age alone: it is something new to read.
+            yield path, (*found, is_quiet(found[3] / 1e9))
 
     def subdirectories(self, directory: Path) -> Iterator[Path]:
         """Yield the directories in a directory."""
@@ -58,11 +66,24 @@ class Scan:
             if is_directory:
                 yield Path(entry.path)
 
+    def expects(self, directory: Path) -> None:
+        """Take note of a directory that may come to be: what is above it announces it."""
+        while not directory.is_dir() and directory != directory.parent:
+            directory = directory.parent
+        self.directories.add(directory)
+
+    def expects_file(self, path: Path) -> None:
+        """Take note of where a file is, or may come to be, that was not looked for by `files`."""
+        self.expects(path.parent)
+        if path.is_symlink():  # what is written to it happens elsewhere
+            self.expects(Path(os.path.realpath(path)).parent)
+
     def _entries(self, directory: Path) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(directory) as entries:
                 found = sorted(entries, key=lambda it: it.name)
         except OSError:
+            self.expects(directory.parent)
             return []
         self.directories.add(directory)
         return found
@@ -134,8 +155,22 @@ def home(environ: Mapping[str, str]) -> Path:
 def moved(environ: Mapping[str, str], variable: str, default: str) -> Path:
     """Return the directory that `variable` names, else `default` below the home."""
     where = environ.get(variable)
-    if not where:
-        return home(environ) / default
+    return below_home(environ, where) if where else home(environ) / default
+
+
+def below_home(environ: Mapping[str, str], where: str) -> Path:
+    """Return a path in which `~` may stand for the home."""
     if where == "~" or where.startswith("~/"):
         return home(environ) / where[2:]
     return Path(where)
+
+
+def setting(path: Path, *names: str) -> str | None:
+    """Return a text of a settings file; None where it, or the file, is not there or not ours."""
+    try:
+        value: Any = json.load_object(path.read_bytes())
+    except (OSError, Malformed):
+        return None
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return text(value)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tcfs.mirror.sources._base import Batch, Cursor, Session
 from tcfs.mirror.sources._files import Scan, Stamp, moved, objects, text
-from tcfs.mirror.sources._lines import is_quiet, read_lines, read_text
+from tcfs.mirror.sources._lines import read_lines, read_text
 from tcfs.mirror.sources._transcripts import Transcripts
 from tcfs.wire import json
 from tcfs.wire._errors import Malformed
@@ -32,9 +32,7 @@ def _find(scan: Scan, projects: Path) -> Iterator[tuple[Path, Stamp]]:
         sessions += scan.files(project, lambda name: name.endswith(".jsonl"))
         for session in scan.subdirectories(project):
             yield from scan.files(session / _SUBAGENTS, _is_subagent)
-            for path, found in scan.files(session / _RESULTS, lambda _: True):
-                # That a text has ended shows in its age alone: it is something new to read.
-                yield path, (*found, is_quiet(found[3] / 1e9))
+            yield from scan.texts(session / _RESULTS)
     # A session resumed in another directory can lie in both: the one that goes on is meant.
     yield from sorted(sessions, key=lambda it: it[1][3], reverse=True)
 

@@ -1,4 +1,7 @@
-"""Copilot CLI: `session-state/<uuid>/events.jsonl`; `session.start` says where it runs."""
+"""Copilot CLI: `session-state/<uuid>/events.jsonl`; `session.start` says where it runs.
+
+Subagents speak in the file of their session, in events with an `agentId`.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

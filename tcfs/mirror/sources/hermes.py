@@ -42,8 +42,10 @@ class Hermes:
         """Return all sessions there are now, or those of `root`."""
         scan = Scan()
         homes = [self._home, *scan.subdirectories(self._home / "profiles")]
+        for home in homes:
+            scan.expects_file(home / "state.db")
         said = self._databases.of(home / "state.db" for home in homes)
-        self._directories = scan.directories | {path.parent for path in said}
+        self._directories = scan.directories
         # A subagent's directory is its parent's, which may have nothing to read itself.
         known = completed(session for sessions in said.values() for session in sessions)
         known = within((it for it in known if keys.is_session_name(it.id)), root)

@@ -29,15 +29,18 @@ class OpenClaw:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._agents = _state(environ) / "agents"
-        self._databases = Databases(database.ask)
+        self._databases = Databases(database.Asking())
         self._files = Transcripts(NAME, self._find, _describe)
         self._directories: set[Path] = set()
 
     def sessions(self, root: Path | None = None) -> list[Session]:
         """Return all sessions there are now, or those of `root`."""
         scan = Scan()
-        agents = list(scan.subdirectories(self._agents))
-        said = self._databases.of(it / "agent" / "openclaw-agent.sqlite" for it in agents)
+        agents = scan.subdirectories(self._agents)
+        databases = [it / "agent" / "openclaw-agent.sqlite" for it in agents]
+        for path in databases:
+            scan.expects_file(path)
+        said = self._databases.of(databases)
         current = {key: session for it in said.values() for key, session in it.current.items()}
         known = [
             replace(session, parent=current.get(spawned_by or ""))
@@ -47,7 +50,7 @@ class OpenClaw:
         ]
         # What was taken over from a file into the database goes on there.
         known += self._files.sessions()
-        self._directories = scan.directories | {path.parent for path in said}
+        self._directories = scan.directories
         return within(completed(known), root)
 
     def read(self, session: Session, cursor: Cursor | None, limit: int = LIMIT) -> Batch:
