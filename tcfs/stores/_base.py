@@ -1,7 +1,7 @@
 """The seam between what objects mean and where they live."""
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, NewType, Protocol, final
 
@@ -109,6 +109,13 @@ class Store(Protocol):
     @property
     def identity(self) -> str:
         """Which project of which service this is, for what a host keeps of it; holds no secret."""
+        ...
+
+    def secrets(self) -> Collection[str]:
+        """Return what requests are and were signed with, so that it is kept out of what is stored.
+
+        It may ask for credentials anew: for worker threads only.
+        """
         ...
 
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:

@@ -6,7 +6,7 @@ from tcfs.stores._errors import InvalidKey
 
 PRIVATE: Final = b".tcfs-tmp"  # temporaries and locks; no key begins with it
 
-_MAX_KEY: Final = 1024  # bytes, as in S3: what is stored here can be moved there
+MAX_KEY: Final = 1024  # bytes, as in S3: what is stored here can be moved there
 _MAX_NAME: Final = 255  # bytes, Linux's NAME_MAX
 
 
@@ -23,8 +23,8 @@ def encoded(key: str) -> bytes:
     names = path.split(b"/")
     if b"" in names or b"." in names or b".." in names or b"\0" in path:
         raise InvalidKey(f"in a directory, no part of a key is empty, '.' or '..': {key!r}")
-    if len(path) > _MAX_KEY or max(map(len, names)) > _MAX_NAME:
-        raise InvalidKey(f"a key has {_MAX_KEY} bytes at most, each part {_MAX_NAME}: {key!r}")
+    if len(path) > MAX_KEY or max(map(len, names)) > _MAX_NAME:
+        raise InvalidKey(f"a key has {MAX_KEY} bytes at most, each part {_MAX_NAME}: {key!r}")
     if names[0] == PRIVATE:
         raise InvalidKey(f"{PRIVATE.decode()}/ is the store's own; choose another name")
     return path

@@ -6,12 +6,14 @@ among its siblings as its name with the slash.
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import groupby
 from typing import Final, final
 
 from tcfs.stores import _file_etag
 from tcfs.stores._base import Entry
-from tcfs.stores._file_disk import Disk
-from tcfs.stores._file_keys import PRIVATE, decoded
+from tcfs.stores._file_disk import Disk, open_regular
+from tcfs.stores._file_keys import MAX_KEY, PRIVATE, decoded
 
 
 @final
@@ -24,8 +26,8 @@ class Walk:
 
     def entries(self, prefix: bytes, after: bytes | None) -> Iterator[Entry]:
         """Yield the objects whose keys begin with `prefix` and come after `after`."""
-        for key in self._keys(b"", prefix, after):
-            entry = self.entry(key)
+        for directory, key in self._keys(b"", prefix, after):
+            entry = self._entry(directory, key)
             if entry is not None:
                 yield entry
 
@@ -52,11 +54,19 @@ class Walk:
 
     def entry(self, key: bytes) -> Entry | None:
         """Return what a listing shows of an object; None if it is gone or no object."""
+        with (
+            suppress(FileNotFoundError, NotADirectoryError),
+            self._disk.directory(key.rpartition(b"/")[0]) as directory,
+        ):
+            return self._entry(directory, key)
+        return None
+
+    def _entry(self, directory: int, key: bytes) -> Entry | None:
         text = decoded(key)
         if text is None:
             return None
         try:
-            fd, found = self._disk.open_object(key)
+            fd, found = open_regular(directory, key.rpartition(b"/")[2])
         except FileNotFoundError:
             return None
         try:
@@ -70,34 +80,50 @@ class Walk:
             os.close(fd)
         return Entry(text, etag, found.st_size, found.st_mtime_ns)
 
-    def _keys(self, directory: bytes, prefix: bytes, after: bytes | None) -> Iterator[bytes]:
+    def _keys(
+        self, directory: bytes, prefix: bytes, after: bytes | None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield keys, each with the descriptor of its directory, which is open until the next."""
         # Straight down to where the prefix branches.
         if not directory and b"/" in prefix:
             directory = prefix[: prefix.rindex(b"/") + 1]
-        for name in self._names(directory):
-            key = directory + name
-            if not key.startswith(prefix):
+        keys = (directory + name for name in self._names(directory))
+        for below, group in groupby(
+            (key for key in keys if key.startswith(prefix)), lambda key: key.endswith(b"/")
+        ):
+            if below:
+                for key in group:
+                    if after is None or key > after or after.startswith(key):
+                        yield from self._keys(key, prefix, after)
                 continue
-            if not name.endswith(b"/"):
-                if after is None or key > after:
-                    yield key
-            elif after is None or key > after or after.startswith(key):
-                yield from self._keys(key, prefix, after)
+            with (
+                suppress(FileNotFoundError, NotADirectoryError),  # gone meanwhile
+                self._disk.directory(directory.rstrip(b"/")) as open_directory,
+            ):
+                for key in group:
+                    if after is None or key > after:
+                        yield open_directory, key
 
     def _names(self, directory: bytes) -> list[bytes]:
         """Return what is in a directory, in the order of keys; directories end in a slash."""
         try:
-            with os.scandir(self._disk.path(directory.rstrip(b"/")) or b"/") as found:
-                return sorted(filter(None, map(_name, found)))
+            with (
+                self._disk.directory(directory.rstrip(b"/")) as open_directory,
+                os.scandir(open_directory) as found,
+            ):
+                names = filter(None, map(_name, found))
+                # Deeper, or longer, there is no key, however deep the directories are.
+                return sorted(it for it in names if len(directory) + len(it) <= MAX_KEY)
         except (FileNotFoundError, NotADirectoryError):
             return []
 
 
-def _name(entry: "os.DirEntry[bytes]") -> bytes | None:
+def _name(entry: "os.DirEntry[str]") -> bytes | None:
     try:
+        name = os.fsencode(entry.name)
         if entry.is_dir(follow_symlinks=False):
-            return None if entry.name == PRIVATE else entry.name + b"/"
+            return None if name == PRIVATE else name + b"/"
         # Whatever else may lie there (links, sockets) is no object.
-        return entry.name if entry.is_file(follow_symlinks=False) else None
+        return name if entry.is_file(follow_symlinks=False) else None
     except FileNotFoundError:
         return None

@@ -10,7 +10,16 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, final
 
-from tcfs.stores._base import Dated, Entry, ETag, Object, Offset, boottime
+from tcfs.stores._base import (
+    MAX_WHOLE,
+    Dated,
+    Entry,
+    ETag,
+    Object,
+    Offset,
+    boottime,
+    check_whole,
+)
 from tcfs.stores._s3_account import Clients
 
 # Empty, `.` and `..` segments, and control characters: object_store's `Path::parse` raises on
@@ -54,10 +63,18 @@ class Control:
         self._bucket = clients.account.bucket
 
     def get(self, key: str, **how: str) -> Object:
-        """Return an object; `how` is what boto3 calls Range or IfNoneMatch."""
+        """Return an object; `how` is what boto3 calls Range or IfNoneMatch.
+
+        Raises:
+            Oversized: the answer has more than `MAX_WHOLE` bytes, which were not read.
+        """
         answer = self._clients.control().get_object(Bucket=self._bucket, Key=key, **how)
         with answer["Body"] as body:
-            data: bytes = body.read()
+            length = answer.get("ContentLength")
+            check_whole(key, length or 0)
+            # Given a number, botocore would not see that an answer was cut short.
+            data: bytes = body.read(MAX_WHOLE + 1 if length is None else None)
+            check_whole(key, len(data))
         modified = nanoseconds(answer["LastModified"])
         size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else None
         return Object(data, unquoted(answer.get("ETag")), modified, size)

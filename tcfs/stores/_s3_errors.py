@@ -85,6 +85,7 @@ _ELSEWHERE: Final = frozenset({"PermanentRedirect", "IllegalLocationConstraintEx
 _STATUS = re.compile(r"\bstatus: (\d{3}),")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _KIND = re.compile(r"\bHttpError \{\s*kind: (\w+)")
+_UNTRUSTED = re.compile(r"\bInvalidCertificate\(\s*(?:Other\(\s*OtherError\(\s*)?(\w+)")
 _CAUSE = re.compile(r'"(dns error|tcp connect error|[^"]*certificate[^"]*)"')
 
 
@@ -92,7 +93,7 @@ def of_obstore(error: Exception) -> Answer:
     """Return what an exception of obstore's stands for."""
     text = str(error)
     # The dump comes last; the sentence before it quotes the service and may say anything.
-    head, _, dump = text.rpartition("Debug source:")
+    _, _, dump = text.rpartition("Debug source:")
     code = _CODE.search(text)
     name = code[1] if code else ""
     if status := _STATUS.search(dump):
@@ -103,12 +104,15 @@ def of_obstore(error: Exception) -> Answer:
         return Answer(reason="the answer does not hold the range that was asked for", status=501)
     if type(error).__name__ == "UnauthenticatedError":  # boto3's chain raised
         return Answer(401, "NoCredentials", sent=False)
+    if untrusted := _UNTRUSTED.search(dump):
+        return _untrusted(untrusted[1])
     kind = _KIND.search(dump)
     cause = _CAUSE.search(dump)
     if kind is None:
         # No request of object_store's at all (a credential provider that raised), or an answer
-        # that could not be understood: sent, for all we know.
-        return Answer(reason=head.strip().splitlines()[0][:200] if head.strip() else "no answer")
+        # that could not be understood: sent, for all we know. The sentence quotes what came, and
+        # that may quote what was sent, signature, token and all.
+        return Answer(reason="no answer that could be understood")
     reason = cause[1] if cause else _REASONS.get(kind[1], "the connection broke")
     return Answer(sent=kind[1] != "Connect", reason=reason)
 
@@ -118,6 +122,14 @@ _REASONS: Final = {
     "Timeout": "no answer in time",
     "Interrupted": "the connection was reset",
 }
+
+
+def _untrusted(why: str) -> Answer:
+    return Answer(
+        sent=False,
+        reason=f"its certificate is not trusted ({why}), so nothing was sent; if the service is "
+        "yours, give the certificate of its authority: AWS_CA_BUNDLE=FILE.pem",
+    )
 
 
 def of_botocore(error: Exception) -> Answer:
@@ -133,6 +145,8 @@ def of_botocore(error: Exception) -> Answer:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _NO_CREDENTIALS:
         return Answer(401, type(error).__name__, sent=False)
+    if "SSLError" in names and (why := _VERIFIED.search(str(error))):
+        return _untrusted(why[1])
     if names & _NOT_SENT:
         return Answer(sent=False, reason="no connection")
     if "ReadTimeoutError" in names:
@@ -144,6 +158,7 @@ def of_botocore(error: Exception) -> Answer:
     return Answer(reason=type(error).__name__)
 
 
+_VERIFIED: Final = re.compile(r"certificate verify failed: ([\w '.-]*\w)")
 _NO_CREDENTIALS: Final = frozenset(
     {"CredentialRetrievalError", "NoAuthTokenError", "NoCredentialsError", "ProfileNotFound"}
     | {"PartialCredentialsError", "SSOError", "TokenRetrievalError", "LoginError"}

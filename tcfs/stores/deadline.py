@@ -14,6 +14,7 @@ import trio
 DEFAULT: Final = 30.0  # seconds: tree.md, failures
 
 _deadline: ContextVar[float] = ContextVar("tcfs_deadline")
+_patience: ContextVar[float] = ContextVar("tcfs_patience", default=DEFAULT)
 
 
 @contextmanager
@@ -36,6 +37,16 @@ def anew(seconds: float) -> Iterator[None]:
         _deadline.reset(token)
 
 
+@contextmanager
+def unhurried(seconds: float) -> Iterator[None]:
+    """Give each request in this block `seconds`, of an operation that takes as long as it takes."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
 def remaining() -> float:
-    """Return the seconds left; `DEFAULT` where nobody set a deadline."""
-    return _deadline.get(trio.current_time() + DEFAULT) - trio.current_time()
+    """Return the seconds left; those of one request where nobody set a deadline."""
+    return _deadline.get(trio.current_time() + _patience.get()) - trio.current_time()

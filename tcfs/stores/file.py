@@ -7,7 +7,7 @@ is the old object or the new one, and at most a temporary file, which a later st
 
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -80,6 +80,10 @@ class FileStore:
     def identity(self) -> str:
         """Which directory this is."""
         return self._url
+
+    def secrets(self) -> Collection[str]:
+        """Return nothing: a directory is reached without credentials."""
+        return ()
 
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object's newest version, or NotModified; raises as `Store.get` does."""

@@ -5,7 +5,7 @@ at all. Reads, and writes without a condition, go through as they are. A conditi
 no imitation: whoever deletes looks at `capabilities` first, and has another way (protocol.md).
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from typing import Final, Protocol, final
 
 from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Store
@@ -111,6 +111,10 @@ class Limited:
     def identity(self) -> str:
         """Which project of which service this is."""
         return self._store.identity
+
+    def secrets(self) -> Collection[str]:
+        """Return what requests are and were signed with."""
+        return self._store.secrets()
 
     async def put(
         self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None

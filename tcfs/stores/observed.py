@@ -5,7 +5,14 @@ a mount asks of its bucket can be counted, both without anybody in between knowi
 """
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Sequence,
+)
 from typing import Final, Protocol, Self, TypeVar, final
 
 from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Store
@@ -47,6 +54,10 @@ class Observed:
     def identity(self) -> str:
         """Which project of which service this is."""
         return self._store.identity
+
+    def secrets(self) -> Collection[str]:
+        """Return what requests are and were signed with."""
+        return self._store.secrets()
 
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object, or NotModified; raises as `Store.get` does."""

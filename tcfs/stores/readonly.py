@@ -4,7 +4,7 @@ The kernel refuses the writes of a read-only mount; this is for what a mount wou
 itself: marking mail as read, mending a status, a heartbeat.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from typing import Final, NoReturn, final
 
 from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Store
@@ -32,6 +32,10 @@ class Reading:
     def identity(self) -> str:
         """Which project of which service this is."""
         return self._store.identity
+
+    def secrets(self) -> Collection[str]:
+        """Return what requests are and were signed with."""
+        return self._store.secrets()
 
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object, or NotModified; raises as `Store.get` does."""

@@ -11,7 +11,15 @@ within one directory only. It takes `\\` in a key for `/`, and goes on showing a
 contended key is free: who loses a race for one may wait for seconds.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+import re
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Sequence,
+)
 from functools import partial
 from typing import Final, TypeVar, final
 
@@ -37,6 +45,7 @@ from tcfs.stores._s3_upload import Wish, upload
 T = TypeVar("T")
 
 MAX_KEY: Final = 1024  # bytes, the project's name included
+_PARTS: Final = re.compile(r"[/\\]")
 
 CAPABILITIES: Final = Capabilities(
     create=True, replace=True, delete=True, conditional_get=True, shared=True
@@ -51,7 +60,8 @@ class S3Store:
     may wait for its answer; keep it below the deadline of the operations.
 
     Raises:
-        ValueError: the endpoint is no URL, or a key pair is incomplete.
+        ValueError: the endpoint is no URL, a key pair is incomplete, or a part of the project's
+            name is `.` or `..`.
     """
 
     def __init__(
@@ -69,6 +79,8 @@ class S3Store:
         capabilities: Capabilities = CAPABILITIES,
     ) -> None:
         """Name the bucket and who we are there; what is not given comes from AWS_* variables."""
+        if {".", ".."}.intersection(_PARTS.split(project)):
+            raise ValueError(f"no part of a project's name is '.' or '..': {project!r}")
         self.capabilities = capabilities
         self._bucket: Final = bucket
         self._root: Final = f"{project.strip('/')}/" if project.strip("/") else ""
@@ -101,6 +113,11 @@ class S3Store:
         return f"{where.endpoint or 'https://s3.amazonaws.com'} {where.region} {self._bucket}"
 
     @property
+    def plaintext(self) -> str | None:
+        """The service's address, if what goes there can be read and changed on its way."""
+        return self._clients.account.plaintext
+
+    @property
     def identity(self) -> str:
         """Which project of which service this is; holds no secret."""
         where = self._clients.account
@@ -125,6 +142,10 @@ class S3Store:
             Denied: there are none.
         """
         return await self._read("", self._clients.account.source)
+
+    def secrets(self) -> Collection[str]:
+        """Return what requests are and were signed with; for worker threads only."""
+        return self._clients.secrets()
 
     async def clock(self) -> Offset | None:
         """Return what the service's clock shows, as its `Date` has it; None if it is silent."""
@@ -195,18 +216,24 @@ class S3Store:
     ) -> AsyncIterator[Sequence[Entry]]:
         """Yield the objects under `prefix`, in pages; raises as `Store.list` does."""
         full = self._root + prefix
+        if _leads_out(prefix):
+            return Pages(_nothing)
         after = None if start_after is None else self._root + start_after
         return Pages(partial(self._page, Listing(self._clients, full, after), full))
 
     async def list_dir(self, prefix: str) -> tuple[Sequence[str], Sequence[Entry]]:
         """Return one level below `prefix`; raises as `Store.list_dir` does."""
         full = self._root + prefix
+        if _leads_out(prefix):
+            return [], []
         names, entries = await self._read(full, partial(level, self._clients, full))
         return names, [self._mine(entry) for entry in entries]
 
     async def any_under(self, prefix: str) -> bool:
         """Tell whether at least one key begins with `prefix`."""
         full = self._root + prefix
+        if _leads_out(prefix):
+            return False
         return await self._read(full, partial(self._presence.any_under, full))
 
     async def upload(
@@ -236,7 +263,7 @@ class S3Store:
         """Store what `source` holds at `target` as well; raises as `Store.copy` does."""
         full = self._full(source)
         attempt = partial(self._control.copy, full, self._full(target))
-        return await _retry.write(self._attempt(full, Asked.READ, attempt), self._url)
+        return await self._write(full, attempt)
 
     async def aclose(self) -> None:
         """Let go of connections."""
@@ -253,6 +280,8 @@ class S3Store:
             raise InvalidKey(f"a key is UTF-8 text; {key!r} is not") from None
         if not key or size > MAX_KEY:
             raise InvalidKey(f"a key has 1 to {MAX_KEY} bytes with the project's name: {key!r}")
+        if _leads_out(key):
+            raise InvalidKey(f"this key leads out of the project by its '..': {key!r}")
         return full
 
     def _mine(self, entry: Entry) -> Entry:
@@ -294,3 +323,20 @@ class S3Store:
             answer = of_botocore(error)
         # Without the cause: obstore quotes the answer's body, which may quote the signature.
         raise translate(answer, asked, self._bucket, full[len(self._root) :]) from None
+
+
+def _leads_out(key: str) -> bool:
+    """Tell whether a service that takes a key for a path would leave the project by it.
+
+    S3 itself does not. Gateways to file systems do, and some take `\\` for `/`.
+    """
+    depth = 0
+    for name in _PARTS.split(key):
+        depth += -1 if name == ".." else name not in ("", ".")
+        if depth < 0:
+            return True
+    return False
+
+
+async def _nothing() -> Sequence[Entry]:
+    return []

@@ -1,7 +1,9 @@
 """Members of a document, read with the tolerance that the layout asks of its readers."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
+
+LARGEST: Final = 2**53  # every reader of JSON has it exactly, and one more can be written
 
 
 def text(document: Mapping[str, Any], name: str) -> str | None:
@@ -11,9 +13,11 @@ def text(document: Mapping[str, Any], name: str) -> str | None:
 
 
 def number(document: Mapping[str, Any], name: str) -> int:
-    """Return a whole number; 0 where it is missing or of another type."""
+    """Return a whole number, `LARGEST` at most; 0 where it is missing or of another type."""
     value = document.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return max(-LARGEST, min(value, LARGEST))
 
 
 def others(document: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:

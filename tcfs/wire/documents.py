@@ -271,6 +271,7 @@ class Agent:
     host: str | None = None
     mount: str | None = None
     tcfs: str | None = None
+    session: str | None = None  # the mirrored one it wrote to last, as `harness/id`
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -288,6 +289,7 @@ class Agent:
             host=text(document, "host"),
             mount=text(document, "mount"),
             tcfs=text(document, "tcfs"),
+            session=text(document, "session"),
             extra=others(document, _AGENT),
         )
 
@@ -302,6 +304,7 @@ class Agent:
                 "heartbeat": self.heartbeat,
                 "summary": self.summary or "",
                 **present(worktree=self.worktree, host=self.host, mount=self.mount, tcfs=self.tcfs),
+                **present(session=self.session),
                 **self.extra,
             }
         )

@@ -45,6 +45,11 @@ def fresh() -> str:
     return secrets.token_hex(12)
 
 
+def is_fresh(text: str) -> bool:
+    """Tell whether `text` looks as what `fresh` returns, whoever wrote it."""
+    return len(text) == 24 and not text.strip("0123456789abcdef")
+
+
 def _checked(name: str, what: str) -> str:
     try:
         size = len(name.encode())

@@ -1,11 +1,13 @@
 """JSON as it lies in the bucket: indented by two, UTF-8."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from tcfs.wire._errors import Malformed
+
+DEEPEST: Final = 200  # levels: orjson reads 1024 of them, and writes 254
 
 
 def dump(value: object) -> bytes:
@@ -39,9 +41,16 @@ def load(data: bytes) -> Any:
         Malformed: not JSON, or nested deeper than any document of ours.
     """
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        strict = error
+        value = _lenient(data, error)
+    # What cannot be written again would break whoever takes over a document with all its members.
+    if _may_be_deep(data) and _is_deeper(value, DEEPEST):
+        raise Malformed(f"not JSON of this layout: nested deeper than {DEEPEST} levels")
+    return value
+
+
+def _lenient(data: bytes, strict: orjson.JSONDecodeError) -> Any:
     # The reference writes with Python's json, which lets through what orjson refuses: NaN and
     # unpaired surrogates (an argument that was not UTF-8). They must stay readable.
     try:
@@ -61,6 +70,22 @@ def load_object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Malformed(f"a JSON object was expected, not {type(value).__name__}")
     return value
+
+
+def _may_be_deep(data: bytes) -> bool:
+    return data.count(b"[") + data.count(b"{") > DEEPEST
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        level = [
+            inner
+            for it in level
+            if isinstance(it, dict | list)
+            for inner in (it.values() if isinstance(it, dict) else it)
+        ]
+    return any(isinstance(it, dict | list) for it in level)
 
 
 def _mend(value: Any) -> Any:

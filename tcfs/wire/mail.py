@@ -63,12 +63,15 @@ class Message:
         return head + escaped(first) + "\n" + "".join(f"    {escaped(it)}\n" for it in rest)
 
     def letter(self) -> str:
-        """Return the message as a file of its own: header lines, a blank line, the text."""
+        """Return the message as a file of its own: header lines, a blank line, the text.
+
+        Control characters are escaped: what was sent, to the byte, is in the document.
+        """
         header = f"From: {on_one_line(self.sender)}\nDate: {on_one_line(self.sent_at or '?')}\n"
         header += f"To: {on_one_line(self.to)}\n"
         if self.step:
             header += f"Step: {on_one_line(self.step)}\n"
-        return f"{header}\n{self.text}\n"
+        return f"{header}\n{escaped(self.text)}\n"
 
 
 def parse_text(content: str) -> tuple[str | None, str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self, final
 
 from tcfs.wire import json
 from tcfs.wire._errors import Malformed
-from tcfs.wire._members import number, others, present, text
+from tcfs.wire._members import LARGEST, number, others, present, text
 from tcfs.wire.documents import Lease
 
 
@@ -216,7 +216,7 @@ def _parts(document: Mapping[str, Any]) -> tuple[Part, ...] | None:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST
 
 
 def _count(document: Mapping[str, Any], name: str) -> int | None:

@@ -1,5 +1,6 @@
 """The local directory: crashes, full disks, and other processes."""
 
+import ast
 import errno
 import fcntl
 import multiprocessing
@@ -19,10 +20,11 @@ from tcfs.stores import (
     PreconditionFailed,
     StoreFull,
     Unavailable,
+    file,
 )
 from tcfs.stores.deadline import within
 from tcfs.stores.file import FileStore
-from tests.stores import contenders
+from tests.stores import contenders, crashing, power
 from tests.stores.looking import body, keys
 
 LARGE = (1 << 20) + 1
@@ -62,6 +64,63 @@ def test_directories_pruned_by_one_process_are_made_again_by_another(
 
 
 # crashes
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+def test_a_process_may_die_at_each_call_to_the_file_system(tmp_path: Path, begin: int) -> None:
+    """By `kill -9`: there is the old object or the new one, and what was told is there."""
+    names = list(crashing.OPERATIONS)
+    some = names[begin::4], names[begin + 2 :: 4]
+    for each in some:
+        (tmp_path / each[0]).mkdir()
+    work = [partial(crashing.die_everywhere, tmp_path / each[0], each) for each in some]
+    first, second = contenders.together(work)
+    calls = first | second
+    assert len(calls) >= len(names) // 2
+    assert {"mkdir", "open", "flock", "write", "fsync", "link", "unlink"} <= {
+        it for name in calls for it in calls[name]
+    }
+    for name in calls.keys() & {"put over", "replace", "upload"}:
+        assert calls[name].count("fsync") >= 3, "the content, and the directories above it"
+
+
+@pytest.mark.parametrize("name", crashing.OPERATIONS)
+async def test_the_power_may_fail_at_each_call_to_the_file_system(
+    tmp_path: Path, name: str
+) -> None:
+    """Whatever a failure keeps of what was not made durable: an object is old or new and whole,
+    and new once that was told; no other object goes with it."""
+    operation = crashing.OPERATIONS[name]
+    root = tmp_path / "base" / "project"
+    root.parent.mkdir()
+    await crashing.prepare(root, operation)
+    disk = power.Disk.of(tmp_path)
+
+    def look(allowed: set[bytes | None], when: str) -> None:
+        for names in disk.failures():
+            body = disk.read(names, root / crashing.KEY)
+            assert body in allowed, f"{when}: {body and body[:60]!r}; since {disk.since}"
+            if operation.other:
+                assert disk.read(names, root / crashing.OTHER) == b"other", when
+
+    def after(name: str, arguments: tuple[Any, ...], how: dict[str, Any]) -> None:
+        disk.after(name, arguments, how)
+        look({operation.before, operation.after}, f"at {name}{arguments}")
+
+    with crashing.spying(tmp_path, lambda *_: None, after):
+        await operation.act(FileStore(root))
+    look({operation.after}, "when it was told")
+
+
+def test_every_call_that_the_store_makes_is_spied_on() -> None:
+    """What it uses of `os` and `fcntl`, by its source."""
+    known = {*crashing.CALLS, *crashing.WITHIN, *crashing.PURE, "flock"}
+    for path in sorted(Path(file.__file__).parent.glob("*file*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                module, name = node.value.id, node.attr
+                if module in ("os", "fcntl") and not name.isupper() and not name.startswith("O_"):
+                    assert name in known, f"{path.name} calls {module}.{name}"
 
 
 def test_a_killed_writer_leaves_old_or_new_and_at_most_one_temporary(
@@ -130,11 +189,11 @@ def record(monkeypatch: pytest.MonkeyPatch, calls: list[tuple[str, str]], names:
     """Note the calls of functions of `os`, with the last name of the path they are about."""
 
     def noting(name: str, real: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: Any) -> object:
+        def call(*arguments: Any, **how: Any) -> object:
             about = arguments[-1]
             path = opened(about) if isinstance(about, int) else Path(os.fsdecode(about))
             calls.append((name, path.name.partition("-")[0]))
-            return real(*arguments)
+            return real(*arguments, **how)
 
         return call
 

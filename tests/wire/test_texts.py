@@ -143,4 +143,4 @@ def test_an_inbox_line_never_carries_a_control_character(sender: str, text: str,
 def test_inbox_line_names_kind_sender_and_step() -> None:
     message = Message(sender="b", to="a", text="one\ntwo\x1b[2J", sent_at="2026", step="x")
     assert message.line(broadcast=True) == "[2026] (broadcast) b [step x]: one\n    two\\x1b[2J\n"
-    assert message.letter() == "From: b\nDate: 2026\nTo: a\nStep: x\n\none\ntwo\x1b[2J\n"
+    assert message.letter() == "From: b\nDate: 2026\nTo: a\nStep: x\n\none\ntwo\\x1b[2J\n"
