@@ -340,10 +340,13 @@ async def test_store_that_goes_away_is_waited_out(tmp_path: Path) -> None:
 async def test_write_of_unknown_outcome_is_told_when_it_shows(tmp_path: Path) -> None:
     store = MemoryStore()
     async with mounted(store, tmp_path) as project, following(project) as follower:
-        store.fail("memory/k.json", Fault.ANSWER_LOST)
+        store.fail("runs/log", Fault.ANSWER_LOST)
+        adder = project.files.add("runs/log", created=False)
+        await adder.write(b"v")
         with pytest.raises(OutcomeUnknown):
-            await project.memory.set("k", A, b"v")
-        assert short(await told(follower)) == [("created", "memory/k.json", None, None)]
+            await adder.save()
+        assert short(await told(follower)) == [("created", "runs/log", None, None)]
+        adder.close()
 
 
 async def test_what_is_no_document_ends_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Locks: who has one, for how long, and what comes of writes that go wrong (protocol.md, Locks)."""
 
+import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,7 +52,7 @@ def stands_still(project: Project) -> None:
 
 def written_down(state: Path) -> list[str]:
     """Return the ids of what a mount would come back for."""
-    return [it.name for it in state.glob("journal/*/*/held/*")]
+    return [json.loads(it.read_bytes())["id"] for it in state.glob("journal/*/*/held/*")]
 
 
 async def is_free(project: Project) -> bool:
