@@ -1,7 +1,7 @@
 # What can be made here. Each target sets up first what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench exercise lock clean
+.PHONY: help setup demo test lint bench exercise faults lock clean
 
 help: ## print this
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -26,6 +26,9 @@ bench: setup ## run the benchmarks
 
 exercise: setup ## read, write and verify files at length, on two stores (needs fio; SEED=7 repeats a run)
 	.venv/bin/python -m tests.mount.long_run $(if $(SEED),--seed $(SEED))
+
+faults: setup ## claim, write and send for an hour while everything fails (SEED=7; PARTS="claims mail")
+	.venv/bin/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(PARTS)
 
 lock: ## write requirements.lock anew, from the newest versions that pyproject.toml allows
 	@scripts/lock

@@ -17,7 +17,7 @@ from tcfs.cli._mountpoint import KIND, mounts
 from tcfs.cli._places import cache_home, state_home
 from tcfs.cli._probe_cache import path_of
 from tcfs.cli._probed import REACH, keep
-from tcfs.cli._stores import bucket_of
+from tcfs.cli._stores import PLAINTEXT, bucket_of
 from tcfs.cli.config import Bucket, Settings
 from tcfs.stores import Denied, NotFound, ReadOnly, StoreError, Unavailable, boottime
 from tcfs.stores.deadline import within
@@ -111,6 +111,8 @@ async def _bucket(store: S3Store, how: str) -> AsyncIterator[Check]:
         yield Check("bucket", False, str(error))
         return
     yield Check("store", True, f"{store.service.partition(' ')[0]} answers")
+    if store.plaintext:
+        yield Check("encryption", True, f"none to {store.plaintext}; {PLAINTEXT}")
     yield Check("bucket", True, "there, and can be listed")
     yield await _reading(store)
     yield await _clock(store)

@@ -15,7 +15,7 @@ import trio
 
 import tcfs
 from tcfs import board
-from tcfs.cli._places import state_home
+from tcfs.cli._places import owned, state_home
 from tcfs.cli._stores import bucket_of, store_of
 from tcfs.cli.config import Bucket, Local, Settings
 from tcfs.project import Project
@@ -91,6 +91,6 @@ async def _project(settings: Settings, deadline: float = DEADLINE) -> AsyncItera
         from tcfs.cli._probed import as_known  # knows S3, which is imported only where it is used
 
         store = as_known(store)
-    host, state = socket.gethostname(), state_home(os.environ)
+    host, state = socket.gethostname(), owned(state_home(os.environ))
     async with Project.visit(store, agent=settings.agent, host=host, state=state) as project:
         yield project

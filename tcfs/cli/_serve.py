@@ -19,7 +19,7 @@ from tcfs.cli._fstab import Wish
 from tcfs.cli._places import state_home
 from tcfs.cli._probe_cache import path_of
 from tcfs.cli._probed import Trust, probed, reach
-from tcfs.cli._stores import store_of
+from tcfs.cli._stores import PLAINTEXT, store_of
 from tcfs.cli.config import Settings
 from tcfs.fuse import CannotMount, Identity, Options
 from tcfs.fuse import serve as serve_mount
@@ -123,21 +123,24 @@ def _loop(
         return None, None
     # Costs 0.15 s of imports, which a mount that mirrors nothing does without.
     from tcfs.cli._harnesses import kept_for, sources_of
+    from tcfs.cli._whose import agent_in
     from tcfs.mirror.loop import Loop, Wanted
 
     try:
         project.mirrors.check()
     except Unsupported as error:
         return None, str(error)
-    kept = kept_for(settings, os.environ) if transcripts.redact else None
+    kept = kept_for(settings, os.environ, project.store) if transcripts.redact else None
     sources = sources_of(transcripts.harnesses)
-    return Loop(project, sources, Wanted(transcripts.root), kept), None
+    return Loop(project, sources, Wanted(transcripts.root), kept, agent_in), None
 
 
 async def _known(store: Store, wish: Wish, background: trio.Nursery) -> Store:
     """Return the store as it may be used; raises what `reach` does."""
     if not isinstance(store, S3Store):
         return store
+    if store.plaintext:
+        log.warning("nothing is encrypted to %s; %s", store.plaintext, PLAINTEXT)
     await reach(store)
     trust = Trust(
         path_of(store.service, os.environ),

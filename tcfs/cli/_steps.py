@@ -1,6 +1,6 @@
 """What `wait`, `complete`, `reopen` and `history` do."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -10,6 +10,7 @@ import trio
 
 from tcfs.cli._failure import Failure
 from tcfs.cli._visit import Visit
+from tcfs.project._batches import batches
 from tcfs.project.errors import Missing, NotHolder, WontComplete
 from tcfs.project.steps import Effective, Look
 from tcfs.wire import keys
@@ -221,19 +222,20 @@ async def reopen(visit: Visit, name: str) -> StepId:
 # history
 
 
-async def history(visit: Visit, name: str, limit: int | None) -> Sequence[Version]:
-    """Return the newest `limit` versions of a memory key, oldest first; raises Missing."""
+async def history(visit: Visit, name: str, limit: int | None) -> AsyncIterator[Version]:
+    """Yield the newest `limit` versions of a memory key, oldest first; raises Missing.
+
+    However many there are, few are held at once.
+    """
     key = keys.memory_name(name.strip("/").removeprefix("memory/").replace("/", "."))
     memory = visit.project.memory
-    listed = await memory.versions(key)
+    listed = await visit.in_time(memory.versions(key))
     if not listed:
         raise Missing(f"memory/{key} has no versions; `tcfs ls memory` shows what there is")
-    entries = listed[-limit:] if limit else listed
-    values = await memory.values(entries)
-    found = []
-    for entry in entries:
-        leaf = keys.append_leaf(entry.key.rpartition("/")[2])
-        if leaf is not None and entry.key in values:
-            value = values[entry.key].content.decode(errors="replace")
-            found.append(Version(leaf.time_ns, leaf.agent, value))
-    return found
+    for batch in batches(listed[-limit:] if limit else listed):
+        values = await visit.in_time(memory.values(batch))
+        for entry in batch:
+            leaf = keys.append_leaf(entry.key.rpartition("/")[2])
+            if leaf is not None and entry.key in values:
+                value = values[entry.key].content.decode(errors="replace")
+                yield Version(leaf.time_ns, leaf.agent, value)

@@ -1,6 +1,6 @@
 """From the place of a project to its store. Each kind is imported only where it is used."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tcfs.cli._failure import Failure
 from tcfs.cli.config import Bucket, Local
@@ -8,6 +8,9 @@ from tcfs.cli.config import Bucket, Local
 if TYPE_CHECKING:
     from tcfs.stores import Store
     from tcfs.stores.s3 import S3Store
+
+
+PLAINTEXT: Final = "whoever is on the way reads and changes all of it: use https:// there"
 
 
 def store_of(place: Local | Bucket, deadline: float) -> "Store":

@@ -15,7 +15,7 @@ import trio
 
 import tcfs
 from tcfs.cli._failure import Exit, Failure
-from tcfs.cli._places import state_home
+from tcfs.cli._places import owned, state_home
 from tcfs.cli._stores import store_of
 from tcfs.cli._visit_options import Where
 from tcfs.cli.config import Bucket
@@ -107,7 +107,7 @@ async def _visit(where: Where, act: Callable[[Visit], Awaitable[T]], known: Know
     store = store_of(settings.store, where.deadline)
     if isinstance(settings.store, Bucket):
         store = await known(store, where.deadline)
-    host, state = socket.gethostname(), state_home(os.environ)
+    host, state = socket.gethostname(), owned(state_home(os.environ))
     result: list[T] = []
     refused: Exception | None = None
     async with Project.visit(store, agent=settings.agent, host=host, state=state) as project:

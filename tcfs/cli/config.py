@@ -14,9 +14,11 @@ from typing import Any, Final, final
 from tcfs.cli._failure import Failure
 from tcfs.cli._places import data_home
 from tcfs.wire import InvalidName, Malformed, json
-from tcfs.wire.ids import AgentId, agent_id
+from tcfs.wire.ids import AgentId, agent_id, is_control
 
 FILE_NAME: Final = ".tracecraft.json"
+SECRETS: Final = ("secret_key", "session_token", "hf_token")
+"""Its members that are told to nobody, whether they are in use or not."""
 
 
 @final
@@ -62,6 +64,7 @@ class Settings:
     agent: AgentId
     agent_how: str
     credentials_how: str = "none are needed"
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # what the configuration has of them
 
     def describe(self) -> tuple[str, ...]:
         """Return these settings as lines that hold no secret."""
@@ -155,7 +158,8 @@ def settle(asked: Asked, environ: Mapping[str, str], directory: Path, home: Path
             " name a bucket: s3://bucket/project"
         )
     agent, agent_how = _agent(asked, environ, configuration)
-    return Settings(store, how, agent, agent_how, _credentials(store, asked, configuration))
+    credentials = _credentials(store, asked, configuration)
+    return Settings(store, how, agent, agent_how, credentials, _secrets(configuration))
 
 
 def settle_configured(configuration: Configuration, environ: Mapping[str, str]) -> Settings:
@@ -167,18 +171,26 @@ def settle_configured(configuration: Configuration, environ: Mapping[str, str]) 
     store, how = _from_file(configuration, environ), f"in {configuration.path}"
     asked = Asked("tcfs init")
     agent, agent_how = _agent(asked, {}, configuration)
-    return Settings(store, how, agent, agent_how, _credentials(store, asked, configuration))
+    credentials = _credentials(store, asked, configuration)
+    return Settings(store, how, agent, agent_how, credentials, _secrets(configuration))
 
 
 def _from_argument(text: str, directory: Path) -> Local | Bucket:
     scheme, separator, rest = text.partition("://")
+    # A secret key may hold a slash, so that the `@` comes after what looks like the bucket.
+    if separator and "@" in rest and {":", "@"}.intersection(rest.partition("/")[0]):
+        # Not repeated: it would be in logs, and a STORE is in the list of processes.
+        raise Failure(
+            "a STORE holds no credentials: it would show them to everybody; use tcfs init, "
+            "a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+        )
     match scheme if separator else "":
         case "s3":
             bucket, _, project = rest.partition("/")
             project = project.strip("/")
             if not bucket or not project:
                 raise Failure(f"{text} names no project; write s3://bucket/project")
-            return Bucket(bucket, project)
+            return Bucket(bucket, _project(project, text))
         case "hf":
             raise _no_hub(text)
         case "file":
@@ -205,18 +217,27 @@ def _from_file(configuration: Configuration, environ: Mapping[str, str]) -> Loca
                 raise Failure(f"{path} names no bucket; add 'bucket', or run tcfs init again")
             return Bucket(
                 bucket,
-                project.strip("/"),
+                _project(project.strip("/"), str(path)),
                 endpoint=configuration.text("endpoint"),
                 access_key=configuration.text("access_key"),
                 secret_key=configuration.text("secret_key"),
             )
         case "file":
             base = path.parent / bucket if bucket else data_home(environ)
-            return Local(base / project, embedded=bucket is None)
+            return Local(base / _project(project, str(path)), embedded=bucket is None)
         case "hf":
             raise _no_hub(str(path))
         case other:
             raise Failure(f"{path}: tcfs knows no backend '{other}'; use s3 or file")
+
+
+def _project(name: str, where: str) -> str:
+    """Return a project's name, which leads nowhere but below its bucket or directory."""
+    if not name or {"", ".", ".."}.intersection(name.split("/")) or is_control(name):
+        raise Failure(
+            f"{where}: {name!r} is no project's name; use words that '/' may part, and no '..'"
+        )
+    return name
 
 
 def _with_keys_of_same_bucket(
@@ -262,6 +283,12 @@ def _credentials(store: Local | Bucket, asked: Asked, configuration: Configurati
             raise Failure(f"{configuration.path} has an access_key and no secret_key; add it")
         return f"in {configuration.path}"
     return "as boto3 finds them"
+
+
+def _secrets(configuration: Configuration | None) -> tuple[str, ...]:
+    members = configuration.members if configuration is not None else {}
+    found = (members.get(it) for it in SECRETS)
+    return tuple(it for it in found if isinstance(it, str) and it)
 
 
 def _agent(

@@ -1,9 +1,16 @@
 """`tcfs history`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from tcfs.cli import _output
 from tcfs.cli._visit_options import Where, json_option, visit_options
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tcfs.cli._steps import Version
 
 
 @click.command(epilog="Example: tcfs history design.contract --limit 5")
@@ -14,19 +21,32 @@ from tcfs.cli._visit_options import Where, json_option, visit_options
 def history(where: Where, key: str, limit: int | None, as_json: bool) -> None:
     """Print the versions of a memory KEY, oldest first, without a mount."""
     from tcfs.cli import _steps
-    from tcfs.cli._visit import visit
-    from tcfs.wire import json
+    from tcfs.cli._visit import Visit, visit
+
+    async def show(visit: Visit) -> None:
+        versions = _steps.history(visit, key, limit)
+        await (_show_json(versions) if as_json else _show_text(versions))
+
+    visit(where, show)
+
+
+async def _show_text(versions: "AsyncIterator[Version]") -> None:
     from tcfs.wire.text import escaped, on_one_line
     from tcfs.wire.times import iso
 
-    versions = visit(where, lambda it: it.in_time(_steps.history(it, key, limit)))
-    if as_json:
-        rows = [
-            {"set_at": iso(it.set_at), "set_by": it.agent, "value": it.value} for it in versions
-        ]
-        _output.show(json.dump(rows) + b"\n")
-        return
-    for it in versions:
+    async for it in versions:
         value = escaped(it.value).rstrip("\n").replace("\n", "\n    ")
         line = f"[{iso(it.set_at)}] {on_one_line(it.agent)}: {value}\n"
         _output.show(line.encode(errors="surrogateescape"))
+
+
+async def _show_json(versions: "AsyncIterator[Version]") -> None:
+    from tcfs.wire import json
+    from tcfs.wire.times import iso
+
+    before = b"["
+    async for it in versions:
+        row = json.dump({"set_at": iso(it.set_at), "set_by": it.agent, "value": it.value})
+        _output.show(before + b"\n  " + row.replace(b"\n", b"\n  "))
+        before = b","
+    _output.show(b"[]\n" if before == b"[" else b"\n]\n")

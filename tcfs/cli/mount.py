@@ -10,7 +10,7 @@ import click
 from tcfs.cli import _daemon, _log, _main, _mountpoint, _output, _record
 from tcfs.cli._failure import Failure
 from tcfs.cli._fstab import BEST_EFFORT, CLAIMS, LEASE, Wish, check_lease, in_time, parse_fstab
-from tcfs.cli._places import slug, state_home
+from tcfs.cli._places import own, slug, state_home
 from tcfs.cli._store_options import settings_of, store_options
 from tcfs.cli.config import Asked, Local, Settings
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: tcfs mount s3://bucket/project ~/fleet --agent designer")
 @click.argument("store", required=False)
-@click.argument("mountpoint", required=False, type=click.Path(path_type=Path))
+# Not `readable`: nothing of a dead mount is, and it is to be cleared away.
+@click.argument("mountpoint", required=False, type=click.Path(readable=False, path_type=Path))
 @store_options
 @click.option("--foreground", is_flag=True, help="Stay, log to stderr, unmount on Ctrl-C.")
 @click.option("--read-only", is_flag=True, help="Change nothing in the store.")
@@ -150,8 +151,7 @@ def _mount(
     *,
     foreground: bool,
 ) -> None:
-    state = state_home(os.environ)
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = own(state_home(os.environ))
     to_terminal = foreground and wish.log_file is None
     log_file = (wish.log_file or state / f"{slug(path)}.log").absolute()
     if not to_terminal:

@@ -15,7 +15,8 @@ PATIENCE: Final = 25.0  # seconds: a mount has 20 to store what was written, the
 
 
 @click.command(epilog="Example: tcfs umount ~/fleet")
-@click.argument("mountpoint", required=False, type=click.Path(path_type=Path))
+# Not `readable`: nothing of a dead mount is, and it is to be cleared away.
+@click.argument("mountpoint", required=False, type=click.Path(readable=False, path_type=Path))
 @click.option("--lazy", is_flag=True, help="Even if it is in use: it goes with its last user.")
 def umount(mountpoint: Path | None, lazy: bool) -> None:
     """Unmount, and return when everything that was written is stored.

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import Final, final
 
-from pyfuse3 import EntryAttributes
+from pyfuse3 import ROOT_INODE, EntryAttributes
 
 from tcfs.fuse.handles import OpenFiles
 from tcfs.fuse.inodes import Inodes
@@ -34,12 +34,14 @@ class Entries:
     the kernel does not check them (`mounting`).
     """
 
-    def __init__(self, inodes: Inodes, files: OpenFiles) -> None:
+    def __init__(self, inodes: Inodes, files: OpenFiles, *, shared: bool = False) -> None:
         self._inodes = inodes
         self._files = files
         self._born = time.time_ns()
         self._uid = os.getuid()
         self._gid = os.getgid()
+        # The kernel lets nobody else in, whatever is shown; who copies modes copies that.
+        self._shown = -1 if shared else ~0o077
 
     async def told(self, node: Node) -> EntryAttributes:
         """Return the entry of a node that was looked up or made, which the kernel then holds."""
@@ -64,7 +66,8 @@ class Entries:
         entry.st_ino = inode
         entry.entry_timeout = node.keep.entry
         entry.attr_timeout = node.keep.attributes
-        entry.st_mode = _MODE[node.kind, attributes.writable]
+        mode = _MODE[node.kind, attributes.writable]
+        entry.st_mode = mode & self._shown if inode == ROOT_INODE else mode
         entry.st_uid = self._uid
         entry.st_gid = self._gid
         entry.st_size = size

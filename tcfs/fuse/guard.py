@@ -15,7 +15,7 @@ import trio
 from pyfuse3 import FUSEError
 
 from tcfs.project import Served
-from tcfs.stores.deadline import within
+from tcfs.stores.deadline import unhurried, within
 from tcfs.tree.errnos import errno_of
 from tcfs.wire.ids import AgentId
 
@@ -65,7 +65,9 @@ def guarded(
         async def run(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
             try:
                 if on_handle and self.unhurried(args[0]):  # type: ignore[arg-type]  # P is open
-                    answer = await request(self, *args, **kwargs)
+                    # It carries more than a text: its limit is the time without progress.
+                    with unhurried(self.limit):
+                        answer = await request(self, *args, **kwargs)
                 else:
                     answer = await _in_time(self.limit, request(self, *args, **kwargs))
             except FUSEError as error:

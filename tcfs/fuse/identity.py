@@ -26,7 +26,7 @@ class Identity:
 
     def __init__(self, default: Caller, *, shared: bool = False) -> None:
         self.default = default
-        self._shared = shared
+        self.shared = shared
 
     def of(self, pid: int) -> Caller:
         """Return who a process acts as.
@@ -37,7 +37,7 @@ class Identity:
         try:
             name = proc.variable(pid, VARIABLE)
         except OSError:
-            if self._shared:
+            if self.shared:
                 how = "nothing: the environment of this process cannot be read"
                 return Caller(self.default.agent, how, pid, trusted=False)
             return Caller(self.default.agent, self.default.how, pid)

@@ -26,9 +26,10 @@ from tcfs.fuse.interrupts import Interrupts
 from tcfs.fuse.listings import Listing, Listings
 from tcfs.fuse.places import text
 from tcfs.fuse.polls import ALWAYS, Polls
+from tcfs.fuse.unanswered import Unanswered
 from tcfs.project import Metrics
 from tcfs.project.errors import Invalid, Missing, NotAllowed
-from tcfs.stores import NotFound
+from tcfs.stores import NotFound, Unavailable
 from tcfs.tree._base import (
     Attributes,
     Caller,
@@ -72,6 +73,7 @@ class Operations(pyfuse3.Operations):
         self.listings = Listings()
         self.interrupts = Interrupts(self.files)
         self.polls = Polls()
+        self._unanswered = Unanswered()
         self.answering = trio.Event()
         self.served = metrics.served
         metrics.gauge("tcfs_open_files", "Open files.", lambda: len(self.files))
@@ -79,7 +81,7 @@ class Operations(pyfuse3.Operations):
         metrics.gauge("tcfs_polled_files", "Files whose poll waits.", lambda: len(self.polls))
         metrics.counter("tcfs_refusals_total", "Refusals.", lambda: refusals.count)
         self._refusals = refusals
-        self._entries = Entries(self.inodes, self.files)
+        self._entries = Entries(self.inodes, self.files, shared=identity.shared)
 
     def init(self) -> None:
         """Take note that the kernel and we have agreed on how to talk."""
@@ -107,7 +109,13 @@ class Operations(pyfuse3.Operations):
             return await self._entries.told(directory)
         if name == b"..":
             return await self._entries.told(await self._above(directory))
-        return await self._entries.told(await directory.lookup(text(name), self.identity.default))
+        self._unanswered.check(parent_inode, name)
+        try:
+            node = await directory.lookup(text(name), self.identity.default)
+            return await self._entries.told(node)
+        except Unavailable as error:
+            self._unanswered.note(parent_inode, name, error)
+            raise
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Let go of inodes. Nothing in it can fail: an error here would end the mount."""

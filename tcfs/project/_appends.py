@@ -30,6 +30,7 @@ from tcfs.stores.deadline import remaining, within
 MERGED: Final = 8 << 20  # bytes: tree.md; what is larger is not read to be added to
 HURRY: Final = 5.0  # seconds: how old a base may be tried first; the condition decides
 _KNOWN: Final = 16 << 20  # bytes of bases kept
+_BASES: Final = 1000  # of them, however small
 
 
 @final
@@ -41,6 +42,7 @@ class Appends:
         self._large = large
         self._joined = Joined(Locks())
         self._known: OrderedDict[str, tuple[Object, float]] = OrderedDict()
+        self._held = 0  # bytes of them
 
     async def add(self, key: str, content: bytes) -> None:
         """Add to the end of an object, which is made where there is none.
@@ -93,9 +95,12 @@ class Appends:
 
     def _recent(self, key: str) -> Object | None:
         found, when = self._known.pop(key, (None, 0.0))
+        self._held -= len(found.body) if found else 0
         return found if trio.current_time() - when <= HURRY else None
 
     def _remember(self, key: str, found: Object) -> None:
         self._known[key] = (found, trio.current_time())
-        while sum(len(it.body) for it, _ in self._known.values()) > _KNOWN:
-            self._known.popitem(last=False)
+        self._held += len(found.body)
+        while self._held > _KNOWN or len(self._known) > _BASES:
+            _, (oldest, _) = self._known.popitem(last=False)
+            self._held -= len(oldest.body)

@@ -5,7 +5,8 @@ no two have the same bytes. Whatever an attempt met but success, the key is read
 be the answer to our own success, whose first answer got lost.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, final
 
 from tcfs.project._documents import Documents
@@ -135,6 +136,23 @@ class Writer:
             if unanswered:
                 raise _unknown(key, unanswered) from error
             raise
+
+
+@contextmanager
+def begun(what: str) -> Iterator[None]:
+    """Have an act of which `what` says the first half be unknown, where the rest gets no answer.
+
+    Raises:
+        OutcomeUnknown: instead of Unavailable and Conflict, which would say that nothing is there.
+    """
+    try:
+        yield
+    except OutcomeUnknown:
+        raise
+    except (Conflict, Unavailable) as error:
+        raise OutcomeUnknown(
+            f"{what}, and the store did not take the rest ({error}); look before trying again"
+        ) from error
 
 
 def _unknown(key: str, cause: Exception) -> OutcomeUnknown:

@@ -1,7 +1,9 @@
 """Directories that a mount remembers, since an object store has none; without a final `/`."""
 
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
+
+REMOVED: Final = 10_000  # directories: a service lists a removed one for a while, not for ever
 
 
 @final
@@ -10,7 +12,7 @@ class Directories:
 
     def __init__(self) -> None:
         self._names: set[str] = set()
-        self._removed: set[str] = set()
+        self._removed: dict[str, None] = {}  # the latest last
 
     def has(self, key: str) -> bool:
         """Tell whether it is remembered."""
@@ -23,7 +25,9 @@ class Directories:
     def drop(self, key: str) -> None:
         """Forget one that was removed."""
         self._names.discard(key)
-        self._removed.add(key)
+        self._removed[key] = None
+        if len(self._removed) > REMOVED:
+            del self._removed[next(iter(self._removed))]
 
     def was_removed(self, key: str) -> bool:
         """Tell whether it was removed here, and may be listed still."""
@@ -31,7 +35,7 @@ class Directories:
 
     def is_back(self, key: str) -> None:
         """Take note that something is in it again."""
-        self._removed.discard(key)
+        self._removed.pop(key, None)
 
     def keep(self, key: str) -> None:
         """Keep the directories above `key`: what was in them may have been the last thing."""
@@ -41,9 +45,10 @@ class Directories:
     def listed(self, prefix: str, names: Sequence[str]) -> None:
         """Take note of what the store lists below `prefix`: what it lists no more needs no care."""
         there = {f"{prefix}{name}" for name in names}
-        self._removed -= {
-            key for key in self._removed - there if key.rpartition("/")[0] == prefix.rstrip("/")
-        }
+        above = prefix.rstrip("/")
+        for key in self._removed.keys() - there:
+            if key.rpartition("/")[0] == above:
+                del self._removed[key]
 
     def below(self, prefix: str) -> Sequence[str]:
         """Return the names directly below a prefix."""

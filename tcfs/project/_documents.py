@@ -14,6 +14,7 @@ from tcfs.stores import Entry, ETag, NotFound, NotModified, Object, Oversized, S
 log: Final = logging.getLogger(__name__)
 LIMIT: Final = 64 << 20  # bytes: architecture.md, freshness
 WALK: Final = 0.05  # seconds: an OPEN may use what the LOOKUP of the same path walk fetched
+KEPT: Final = 460  # bytes that keeping an object takes beside its body, keys and all: measured
 NO_DOCUMENT: Final = b'"an object that is too large to be a document; see .tcfs/raw"'
 AT_ONCE: Final = 64  # requests of one `read_many`
 
@@ -26,7 +27,7 @@ class _Seen:
 
     @property
     def size(self) -> int:
-        return 200 + (sys.getsizeof(self.object.body) if self.object else 0)
+        return KEPT + (sys.getsizeof(self.object.body) if self.object else 0)
 
 
 @final

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, final
@@ -19,8 +20,9 @@ from typing import Any, Final, Self, final
 import orjson
 
 from tcfs.project._flock import alone, locked
+from tcfs.project._local import write_private
 from tcfs.project.errors import Refused
-from tcfs.wire.ids import AgentId
+from tcfs.wire.ids import AgentId, is_fresh
 
 HELD: Final = "held"  # the directory of what is held
 FORGOTTEN: Final = 30 * 86400  # seconds after which nobody comes back for what was held
@@ -75,12 +77,13 @@ class Journal:
             self._home.mkdir(mode=0o700, exist_ok=True)
             self._lock = locked(self._home)
         self._doubted: dict[str, _Doubt] = {}
+        self._gone = set[str]()  # whose directories may be gone by now
 
     def enter(self, entry: Entry) -> None:
         """Enter a write before it is sent."""
         text = orjson.dumps({"key": entry.key, "agent": entry.agent})
         temporary = self._home / f".{entry.nonce}"
-        temporary.write_bytes(text)
+        write_private(temporary, text)
         temporary.rename(self._home / entry.nonce)
 
     def strike(self, *nonces: str) -> None:
@@ -119,11 +122,15 @@ class Journal:
         """Write down what is held from now on."""
         self._held.mkdir(mode=0o700, exist_ok=True)
         text = orjson.dumps({"mount_of": self._agent, **asdict(holding)})
-        (self._held / holding.id).write_bytes(text)
+        write_private(self._of(holding.id), text)
 
     def drop(self, id: str) -> None:
         """Strike out what is held no more."""
-        (self._held / id).unlink(missing_ok=True)
+        self._of(id).unlink(missing_ok=True)
+
+    def _of(self, id: str) -> Path:
+        # Who carries on a claim has its id from the bucket: it is whatever somebody wrote there.
+        return self._held / sha256(id.encode(errors="replace")).hexdigest()[:32]
 
     def inherit(self, *, carry_on: bool = False) -> list[Holding]:
         """Take over what mounts of this host left that are no more, to be undone.
@@ -139,10 +146,31 @@ class Journal:
                 if lock is None:
                     continue  # that mount lives
                 try:
+                    self._gone.add(home.name)
                     holdings += self._take_over(home, carry_on)
                 finally:
                     os.close(lock)
         return holdings
+
+    def is_gone(self, mount: str) -> bool:
+        """Tell whether a mount of this host is surely no more; false: it lives, or who knows.
+
+        Of another host's there is no directory here, nor is there once somebody has taken it over.
+        """
+        if mount in self._gone:
+            return True
+        if not is_fresh(mount):  # another's word, which is to be no path
+            return False
+        with alone(self._root):
+            try:
+                lock = locked(self._root / mount)
+            except OSError:
+                return False
+            if lock is None:
+                return False
+            os.close(lock)
+        self._gone.add(mount)
+        return True
 
     def _take_over(self, home: Path, carry_on: bool) -> list[Holding]:
         for entry in _entries(home):

@@ -13,6 +13,14 @@ from typing import IO, Final, final
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that is this user's only, whatever the umask; not through a link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+
+
 @final
 class LocalFile:
     """A file in `directory`, which is made, as the file is, when something is to be kept."""

@@ -18,6 +18,7 @@ from typing import Final, final
 import orjson
 
 from tcfs.project._flock import alone, locked
+from tcfs.project._local import write_private
 from tcfs.project._outgoing import Outgoing, outgoing_key
 from tcfs.wire import Malformed
 from tcfs.wire.ids import AgentId, Mailbox
@@ -151,10 +152,8 @@ class Spool:
         temporary = path.with_suffix(NEW)
         fields = {"box": kept.box, "key": kept.key, "refused": kept.refused}
         try:
-            with temporary.open("wb") as file:
-                file.write(orjson.dumps({**fields, "message": body.decode()}))
-                file.flush()
-                os.fsync(file.fileno())
+            write_private(temporary, orjson.dumps({**fields, "message": body.decode()}))
+            _sync(temporary)
             temporary.rename(path)
         except OSError:
             with suppress(OSError):
@@ -196,8 +195,8 @@ def _kept(number: int, outgoing: Outgoing, key: str | None) -> Kept:
     )
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -20,10 +20,11 @@ from tcfs.stores import (
     OutcomeUnknown,
     PreconditionFailed,
     Store,
+    StoreError,
     Unavailable,
 )
 from tcfs.stores.backoff import pauses
-from tcfs.stores.deadline import remaining
+from tcfs.stores.deadline import remaining, within
 
 PIECE: Final = 1 << 20  # bytes that go to and from the disk at once
 
@@ -159,11 +160,14 @@ class Staged:
 
     async def _save_under_condition(self, key: str) -> None:
         end = trio.current_time() + remaining()
+        unanswered: OutcomeUnknown | None = None
         for pause in pauses():
             base = None if self.exclusive else self.base
             try:
                 return await self._save_over(key, base, if_absent=base is None)
             except (AlreadyExists, PreconditionFailed):
+                if unanswered is not None:
+                    raise unanswered from None  # what is there may be ours, or another's like it
                 if self.exclusive:
                     text = f"{key} was stored by another mount meanwhile; > replaces it"
                     raise Exists(text) from None
@@ -176,16 +180,33 @@ class Staged:
                     return self._saved()  # it was only to be there
                 if trio.current_time() + pause >= end:
                     raise Unavailable(f"{key} kept changing; nothing was added") from None
-            except OutcomeUnknown:
+            except OutcomeUnknown as error:
                 # It may be stored: what is found there then must not be added to once more.
-                self._added, self._tail = True, None
-                raise
-            except (Conflict, Unavailable):
-                # Nothing was stored. A store tries again by itself only what has no condition.
+                # But a name that is still free can be taken: by one of the attempts.
+                left = max(0.0, end - trio.current_time())
+                if not (self.exclusive and await self._is_free(key, left)):
+                    self._added, self._tail = True, None
+                    raise
+                unanswered = error
                 if trio.current_time() + pause >= end:
                     raise
+            except (Conflict, Unavailable) as error:
+                # Nothing was stored. A store tries again by itself only what has no condition.
+                if trio.current_time() + pause >= end:
+                    text = f"{key} could not be stored ({error}); try again"
+                    raise unanswered or Unavailable(text) from error
             await trio.sleep(pause)
         raise AssertionError("the pauses never end")
+
+    async def _is_free(self, key: str, seconds: float) -> bool:
+        try:
+            with within(seconds):
+                await self._store.head(key)
+        except NotFound:
+            return True
+        except StoreError:
+            return False  # or nobody says so
+        return False
 
     async def _save_over(self, key: str, base: Reading | None, *, if_absent: bool) -> None:
         etag = await self._upload(key, if_absent=if_absent, if_match=base.etag if base else None)

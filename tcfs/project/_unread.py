@@ -77,6 +77,9 @@ class Unread:
         ):
             # At once again, for what came before they were watched.
             while not (news := await self._patiently(agent)).letters:
+                if any(_may_be_new(it, news.after, agent) for it in _known(mine, everybodys)):
+                    await trio.sleep(TICK)  # the listing was behind the one that told of it
+                    continue
                 changed: set[str] = set()
                 while not any(_may_be_new(key, news.after, agent) for key in changed):
                     changed = await _first(mine, everybodys)
@@ -160,6 +163,10 @@ def _may_be_new(key: str, read: Cursor, agent: AgentId) -> bool:
     if is_message(key, Mailbox(agent)):
         return read.direct.is_new(key)
     return is_message(key, BROADCAST) and read.broadcast.is_new(key)
+
+
+def _known(*watches: Watch) -> list[str]:
+    return [key for it in watches for key in it.known or ()]
 
 
 async def _first(one: Watch, other: Watch) -> set[str]:

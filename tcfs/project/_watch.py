@@ -149,7 +149,6 @@ class Watcher:
             topic.watches.discard(watch)
             if not topic.watches:
                 del self._topics[ask]
-                self._pages.pop(prefix, None)
 
     def changed(self, key: str, etag: ETag | None) -> None:
         """Take note of a write of this mount; without an ETag the object is gone."""
@@ -180,7 +179,6 @@ class Watcher:
         finally:
             self._ticking = False
             self._ours.clear()
-            self._pages.clear()
 
     async def _look(self) -> None:
         plan = self._plan()
@@ -207,6 +205,7 @@ class Watcher:
                 parts.setdefault(prefix, set()).add(ask)
             else:
                 plan.setdefault(ask, set()).add(ask)
+        self._pages = {it: pages for it, pages in self._pages.items() if it in parts}
         for whole_of, asks in parts.items():
             if len(asks) > self._pages.get(whole_of, 1):
                 plan[_Ask(whole_of)] = asks

@@ -56,6 +56,7 @@ class Agents:
         self._mount = mount
         self._version = version
         self._ours: dict[AgentId, _Known] = {}
+        self._sessions: dict[AgentId, str] = {}
 
     async def read(self, agent: AgentId, *, max_age: float = 0.0) -> Presence:
         """Return how an agent is; raises Missing where it is not registered."""
@@ -122,6 +123,7 @@ class Agents:
             host=self._host,
             mount=self._mount,
             tcfs=self._version,
+            session=self._session(agent, before),
             extra=before.extra if before else {},
         )
         await self._register(agent, document)
@@ -143,6 +145,10 @@ class Agents:
                 return
         await self.register(agent)
 
+    def writes(self, agent: AgentId, session: str) -> None:
+        """Take note of the session, `harness/id`, that an agent is in, for its next heartbeat."""
+        self._sessions[agent] = session
+
     async def describe(self, agent: AgentId, summary: str) -> None:
         """Set an agent's summary."""
         await self.register(agent, summary=summary)
@@ -153,14 +159,7 @@ class Agents:
         One request an agent as long as nobody else describes it. Raises what a put raises.
         """
         for agent, known in list(self._ours.items()):
-            alive = partial(
-                replace,
-                status="active",
-                step=working_on.get(agent),
-                host=self._host,
-                mount=self._mount,
-                tcfs=self._version,
-            )
+            alive = partial(self._alive, agent, working_on.get(agent))
             await self._describe(agent, known, alive)
 
     async def sign_off(self) -> None:
@@ -170,6 +169,20 @@ class Agents:
             if now.document.mount == self._mount:  # else another mount speaks for it by now
                 await self._describe(agent, now, partial(replace, status="offline", step=None))
         self._ours.clear()
+
+    def _alive(self, agent: AgentId, step: StepId | None, before: Agent) -> Agent:
+        return replace(
+            before,
+            status="active",
+            step=step,
+            host=self._host,
+            mount=self._mount,
+            tcfs=self._version,
+            session=self._session(agent, before),
+        )
+
+    def _session(self, agent: AgentId, before: Agent | None) -> str | None:
+        return self._sessions.get(agent) or (before.session if before else None)
 
     async def _describe(
         self, agent: AgentId, known: _Known, changed: Callable[[Agent], Agent]

@@ -1,10 +1,11 @@
 """Mail: messages to one agent or to all, kept until they are removed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from tcfs.project._batches import batches
 from tcfs.project._clock import Clock
 from tcfs.project._documents import Documents
 from tcfs.project._outgoing import MAX_MESSAGE, compose
@@ -132,6 +133,12 @@ class Mail:
     async def letters(self, box: Mailbox, entries: Sequence[Entry]) -> Sequence[Letter]:
         """Return the messages of objects that `entries` just showed."""
         return await self._letters(entries, broadcast=box == BROADCAST)
+
+    async def by_and_by(self, box: Mailbox, entries: Sequence[Entry]) -> AsyncIterator[Letter]:
+        """Yield the messages of objects that `entries` just showed; few are held at once."""
+        for batch in batches(entries):
+            for letter in await self.letters(box, batch):
+                yield letter
 
     async def _letters(self, entries: Sequence[Entry], *, broadcast: bool) -> list[Letter]:
         found = await self._documents.read_many(entries)

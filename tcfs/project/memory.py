@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, final
 
+from tcfs.project._batches import batches
 from tcfs.project._clock import Clock
 from tcfs.project._conditional import Lost, Writer
 from tcfs.project._documents import WALK, Documents
@@ -21,11 +22,10 @@ from tcfs.stores.deadline import DEFAULT
 from tcfs.wire import Malformed, keys
 from tcfs.wire.ids import AgentId, fresh
 from tcfs.wire.memory import MemoryValue, split_newline
-from tcfs.wire.times import iso
 
 log: Final = logging.getLogger(__name__)
+SURE: Final = 1.0  # seconds that a directory's existence may be old: architecture.md, freshness
 MAX_VALUE: Final = 1 << 20  # bytes: tree.md, memory
-AT_ONCE: Final = 32 << 20  # bytes of values: what a listing holds to measure them
 RECENT: Final = 2 * DEFAULT  # seconds a nonce is kept: two deadlines
 HURRY: Final = 5.0  # seconds: how old a base an append may try first; the condition decides
 
@@ -94,21 +94,13 @@ class Memory:
     async def sizes(self, entries: Sequence[Entry]) -> dict[str, int]:
         """Return the sizes of values that `list` just showed, by key, but for unreadable ones.
 
-        However many there are, no more than `AT_ONCE` bytes of them are held (or one).
+        However many there are, few of them are held at once.
         """
         found: dict[str, int] = {}
-        batch: list[Entry] = []
-        held = 0
-        for entry in entries:
-            if batch and held + entry.size > AT_ONCE:
-                found |= await self._sizes(batch)
-                batch, held = [], 0
-            batch.append(entry)
-            held += entry.size
-        return found | await self._sizes(batch)
-
-    async def _sizes(self, entries: Sequence[Entry]) -> dict[str, int]:
-        return {key: len(it.content) for key, it in (await self.values(entries)).items()}
+        for batch in batches(entries):
+            values = await self.values(batch)
+            found.update((key, len(it.content)) for key, it in values.items())
+        return found
 
     async def versions(self, name: str) -> Sequence[Entry]:
         """Return the objects of a key's versions, oldest first."""
@@ -117,6 +109,27 @@ class Memory:
         async for page in self._store.list(prefix):
             found += [entry for entry in page if keys.append_leaf(entry.key[len(prefix) :])]
         return found
+
+    async def has_versions(self, name: str) -> bool:
+        """Tell whether a key has a version: one with a value has, and any other is listed."""
+        if await self._documents.read(keys.memory(name), max_age=SURE) is not None:
+            return True
+        return bool(await self.versions(name))
+
+    async def find_version(self, name: str, leaf: str) -> Entry:
+        """Return the object of one version by the leaf of its key, without `.json`.
+
+        Raises Missing.
+        """
+        key = f"{keys.history(name)}{leaf}.json"
+        found = None
+        if "/" not in leaf and keys.append_leaf(f"{leaf}.json") is not None:
+            found = await self._documents.read(key, max_age=3600.0)  # it never changes
+            if found is None:  # that it was not there a while ago does not say it is not now
+                found = await self._documents.read(key)
+        if found is None:
+            raise Missing(f"memory/{name} has no version {leaf}")
+        return Entry(key, found.etag, len(found.body), found.modified)
 
     async def version(self, entry: Entry) -> Value:
         """Return one version, which never changes; what is no document shows as it is.
@@ -147,10 +160,40 @@ class Memory:
             TooLarge, Invalid, OutcomeUnknown, Unavailable, Denied, ReadOnly
         """
         async with self._alone.hold(name):
-            before = await self._known(name, max_age=WALK)
-            document = self._document(agent, content, before)
+            found = await self._documents.read(keys.memory(name), max_age=WALK)
+            document = self._document(agent, content, _parsed(found))
             await self._keep_version(name, agent, document)
-            await self._put(name, document)
+            if self._store.capabilities.create and self._store.capabilities.replace:
+                await self._replace(name, document, found)
+            else:
+                await self._put(name, document)
+
+    async def _replace(self, name: str, document: MemoryValue, found: Object | None) -> None:
+        """Put `document` where `found` is, or what comes to be there meanwhile.
+
+        Under a condition although the last writer wins: an attempt that was given up may arrive
+        late, and would undo what others were told is there by then.
+        """
+        doubt: Lost | None = None
+        while True:
+            try:
+                await self._write(name, document, found)
+            except Lost as lost:
+                if lost.unanswered and not _accounts_for(lost.current, _parsed(found)):
+                    doubt = lost  # it may have been there, and been replaced
+                found = lost.current
+                document = self._upon(document, _parsed(found))
+            except OutcomeUnknown:
+                raise
+            except StoreError as error:
+                if doubt is None:
+                    raise
+                raise OutcomeUnknown(
+                    f"it is unknown whether memory/{name} was set: another tool wrote it "
+                    f"meanwhile, and then it could not be ({error}); read it, and set it again"
+                ) from error
+            else:
+                return
 
     async def create(self, name: str, agent: AgentId, content: bytes) -> None:
         """Give a key its first value.
@@ -210,13 +253,6 @@ class Memory:
             await self._store.delete(keys.memory(name))
             self._documents.deleted(keys.memory(name))
 
-    async def _known(self, name: str, *, max_age: float) -> MemoryValue | None:
-        found = await self._documents.read(keys.memory(name), max_age=max_age)
-        try:
-            return MemoryValue.parse(found.body) if found else None
-        except Malformed:
-            return None  # some other tool's object: a new value replaces it
-
     def _document(self, agent: AgentId, content: bytes, before: MemoryValue | None) -> MemoryValue:
         if len(content) > MAX_VALUE:
             raise TooLarge(
@@ -227,17 +263,23 @@ class Memory:
             value, newline = split_newline(content)
         except Malformed as error:
             raise Invalid(str(error)) from None
-        now = self._clock.now()
-        nonce = fresh()[:12]
-        horizon = now // 1_000_000_000 - RECENT
-        recent = [it for it in (before.recent if before else ()) if it[1] >= horizon]
-        return MemoryValue(
+        document = MemoryValue(
             value=value,
             set_by=agent,
-            set_at=iso(now),
+            set_at=self._clock.iso(),
             newline=newline,
-            nonce=nonce,
-            recent=(*recent, (nonce, now // 1_000_000_000)),
+            nonce=fresh()[:12],
+        )
+        return self._upon(document, before)
+
+    def _upon(self, document: MemoryValue, before: MemoryValue | None) -> MemoryValue:
+        """Return `document` with what is kept of the one before."""
+        now = self._clock.now() // 1_000_000_000
+        assert document.nonce is not None
+        recent = [it for it in (before.recent if before else ()) if it[1] >= now - RECENT]
+        return replace(
+            document,
+            recent=(*recent, (document.nonce, now)),
             extra=before.extra if before else {},
         )
 
@@ -265,6 +307,13 @@ class Memory:
             await self._keep_version(name, agent, document)
         except StoreError as error:
             log.warning("memory/%s was written, a version of it was not kept: %s", name, error)
+
+
+def _parsed(found: Object | None) -> MemoryValue | None:
+    try:
+        return MemoryValue.parse(found.body) if found else None
+    except Malformed:
+        return None  # some other tool's object: a new value replaces it
 
 
 def value_of(found: Object) -> Value:

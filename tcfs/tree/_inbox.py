@@ -1,7 +1,8 @@
 """`inbox` while it is open: by time as far as it was there, then as mail comes (tree.md)."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
 
 import trio
 
@@ -9,6 +10,8 @@ from tcfs.project import Arrivals, Following, Project
 from tcfs.project.mail import Letter
 from tcfs.tree._base import Handle
 from tcfs.wire.ids import Mailbox
+
+KEPT: Final = 10_000  # mailboxes whose size is remembered
 
 
 @final
@@ -52,7 +55,7 @@ class OpenInboxes:
     """The inboxes that somebody reads in a mount: what comes into one is asked for once for all."""
 
     def __init__(self) -> None:
-        self.sizes: dict[Mailbox, int] = {}  # as last shown
+        self.sizes: OrderedDict[Mailbox, int] = OrderedDict()  # as last shown
         self._readers: dict[Mailbox, set[InboxHandle]] = {}
         self._arrivals: dict[Mailbox, Arrivals] = {}
 
@@ -65,7 +68,7 @@ class OpenInboxes:
         for it in readers:
             await it.follow()
         if readers:
-            self.sizes[box] = max(it.length for it in readers)
+            self._shown(box, max(it.length for it in readers))
         return self.sizes.get(box, 0)
 
     def open(self, project: Project, box: Mailbox, letters: Sequence[Letter]) -> InboxHandle:
@@ -74,8 +77,14 @@ class OpenInboxes:
             self._arrivals[box] = Arrivals(project.mail, project.clock, box)
         handle = InboxHandle(self, box, Following(self._arrivals[box], letters), letters)
         self._readers.setdefault(box, set()).add(handle)
-        self.sizes[box] = handle.length
+        self._shown(box, handle.length)
         return handle
+
+    def _shown(self, box: Mailbox, size: int) -> None:
+        self.sizes[box] = size
+        self.sizes.move_to_end(box)
+        if len(self.sizes) > KEPT:
+            self.sizes.popitem(last=False)
 
     def released(self, box: Mailbox, handle: InboxHandle) -> None:
         """A reader let go."""

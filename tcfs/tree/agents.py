@@ -16,7 +16,8 @@ from tcfs.wire.text import on_one_line
 
 MAX_SUMMARY: Final = 4096  # bytes
 _SHOWN: Final = re.compile(  # what `_text` puts before the summary
-    r"^(?:active|stale|offline)\n(?=step |host )(?:step .*(?:\n|$))?(?:host .*(?:\n|$))?",
+    r"^(?:active|stale|offline)\n(?=step |host |session )"
+    r"(?:step .*(?:\n|$))?(?:host .*(?:\n|$))?(?:session .*(?:\n|$))?",
     re.MULTILINE,
 )
 
@@ -122,6 +123,8 @@ def _text(presence: Presence) -> bytes:
         lines.append(f"step {document.step}")
     if document.host:
         lines.append(f"host {document.host}")
+    if document.session:
+        lines.append(f"session {document.session}")
     if document.summary:
         lines.append(document.summary)
     return "".join(f"{on_one_line(line)}\n" for line in lines).encode()

@@ -7,7 +7,7 @@ from typing import Final, final
 import trio
 
 from tcfs.project.errors import Invalid, MessageTooLong, Missing, NotAllowed, NotHolder
-from tcfs.project.mail import MAX_MESSAGE, Letter
+from tcfs.project.mail import MAX_MESSAGE
 from tcfs.tree._base import (
     FIXED,
     FRESH,
@@ -120,22 +120,24 @@ class MailboxDirectory(Directory):
             leaf = name.removesuffix(".json")
             await self._exact(leaf)
             return Exact(path, lambda: self._exact(leaf))
-        return self._message(await self._view.project.mail.letter(self._box, name), name)
+        await self._view.project.mail.letter(self._box, name)
+        return self._message(name)
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return the inbox and every message."""
         mail = self._view.project.mail
         listed = await mail.entries(self._box)
-        letters = {it.entry.key: it for it in await mail.letters(self._box, listed[:PREFETCH])}
+        sizes = {
+            it.entry.key: len(it.message.letter().encode())
+            async for it in mail.by_and_by(self._box, listed[:PREFETCH])
+        }
         found: list[tuple[str, Node]] = [
             ("inbox", InboxFile(self.child("inbox"), self._view, self._box))
         ]
         for entry in listed:
             leaf = entry.key.rpartition("/")[2].removesuffix(".json")
-            letter = letters.get(entry.key)
-            node = self._message(letter, leaf)
-            size = len(letter.message.letter().encode()) if letter else 0
-            node.listed = Attributes(size, entry.modified, writable=False)
+            node = self._message(leaf)
+            node.listed = Attributes(sizes.get(entry.key, 0), entry.modified, writable=False)
             found.append((leaf, node))
         return found
 
@@ -170,9 +172,10 @@ class MailboxDirectory(Directory):
         """Refuse: a message is a file."""
         raise NotAllowed(f"{self.path} holds messages; `>> {self.path}/inbox` sends one")
 
-    def _message(self, letter: Letter | None, leaf: str) -> TextView:
+    def _message(self, leaf: str) -> TextView:
+        # The kernel keeps what it was shown for long: the text of a message is not to be kept so.
         async def text(caller: Caller | None) -> Text:
-            found = letter or await self._view.project.mail.letter(self._box, leaf)
+            found = await self._view.project.mail.letter(self._box, leaf)
             return Text(found.message.letter().encode(), found.entry.modified)
 
         return TextView(self.child(leaf), text)

@@ -266,7 +266,7 @@ class HistoryDirectory(ViewDirectory):
             key = keys.memory_name(name)
         except InvalidName:  # programs look for `.git` and the like everywhere
             raise Missing(f"memory/_history has no {name}") from None
-        if not await self._view.project.memory.versions(key):
+        if not await self._view.project.memory.has_versions(key):
             raise Missing(f"memory/{name} has no versions")
         return VersionsDirectory(self.child(name), self._view, key)
 
@@ -293,10 +293,7 @@ class VersionsDirectory(ViewDirectory):
 
     async def lookup(self, name: str, caller: Caller) -> Node:
         """Return one version."""
-        for leaf, entry in await self._versions():
-            if leaf == name:
-                return self._file(leaf, entry)
-        raise Missing(f"memory/{self._key} has no version {name}")
+        return self._file(name, await self._view.project.memory.find_version(self._key, name))
 
     async def entries(self, caller: Caller) -> Sequence[tuple[str, Node]]:
         """Return every version."""

@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections import defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, final
 
@@ -10,6 +10,7 @@ from tcfs.wire.ids import AgentId, is_control
 from tcfs.wire.times import iso
 
 KEPT: Final = 1000  # lines an agent: tree.md
+AGENTS: Final = 1000  # whose lines are kept: those who were refused something last
 
 
 @final
@@ -22,7 +23,7 @@ class Refusals:
     def __init__(self, tell: Callable[[str], object] | None = None) -> None:
         self._tell = tell
         self.count = 0  # of all agents, since the mount began
-        self._lines: defaultdict[AgentId, deque[str]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._lines: OrderedDict[AgentId, deque[str]] = OrderedDict()
 
     def record(self, agent: AgentId, path: str, code: int, text: str) -> None:
         """Add a line. `code` is an errno, `text` says what it means and what to do."""
@@ -33,7 +34,10 @@ class Refusals:
             line = line.encode("unicode_escape").decode()
         # A path that is not UTF-8 holds lone surrogates, which no reader of this could be given.
         line = line.encode(errors="backslashreplace").decode()
-        self._lines[agent].append(line)
+        self._lines.setdefault(agent, deque(maxlen=KEPT)).append(line)
+        self._lines.move_to_end(agent)
+        if len(self._lines) > AGENTS:
+            self._lines.popitem(last=False)
         if self._tell is not None:
             self._tell(f"{path}: {text}")
 

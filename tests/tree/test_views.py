@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tcfs.project import memory as memory_module
 from tcfs.project.memory import MAX_VALUE
 from tests.memory_store import MemoryStore
 from tests.tree.walk import REPLACE, TOUCH, caller, grown, refused
@@ -78,7 +77,7 @@ async def test_listing_holds_some_values_at_once_only(
             held.append(sum(len(it.body) for it in found.values()))
             return found
 
-        monkeypatch.setattr(memory_module, "AT_ONCE", 1000)
+        monkeypatch.setattr("tcfs.project._batches.AT_ONCE", 1000)
         monkeypatch.setattr(tree.project.documents, "read_many", counted)
         listed = await (await tree.directory(directory)).entries(caller())
         sizes = {it.listed.size for _, it in listed if it.listed}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tcfs.project._conditional import Lost
+from tcfs.project._conditional import Lost, begun
 from tcfs.project._journal import Untold
 from tcfs.project.errors import Missing, NotHolder
 from tcfs.project.steps._claim import TRIES, Tenure, Terms, claim, not_holder
@@ -41,12 +41,13 @@ async def finish(
         else:
             raise not_holder(step, seen)
         held, finished = await _put_result(context, held, result)
-    await _settle_handoff(context, step, finished, result)
-    status = context.status_of(finished, result, before=held.status)
-    try:
-        await context.put_status(step, status, held.status_etag)
-    except Lost:
-        await _settle_status(context, step, finished, result)
+    with begun(f"steps/{step} is {result.value}"):
+        await _settle_handoff(context, step, finished, result)
+        status = context.status_of(finished, result, before=held.status)
+        try:
+            await context.put_status(step, status, held.status_etag)
+        except Lost:
+            await _settle_status(context, step, finished, result)
 
 
 async def _put_result(context: Context, held: Tenure, result: State) -> tuple[Tenure, Claim]:
@@ -178,7 +179,8 @@ async def hand_off(
         if claim is not None:
             # Nothing but the claim says whose the step is: had it been taken over meanwhile, this
             # record is of a tenure that ended, and its writer is not to think otherwise.
-            seen = await context.look(step)
+            with begun(f"steps/{step}/handoff is written"):
+                seen = await context.look(step)
             if seen.claim is None or seen.claim.id != claim.id:
                 raise not_holder(step, seen)
         return

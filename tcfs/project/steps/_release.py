@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tcfs.project._conditional import Lost
+from tcfs.project._conditional import Lost, begun
 from tcfs.project.steps._claim import TRIES, not_holder
 from tcfs.project.steps._context import Context
 from tcfs.project.steps._look import Look
@@ -73,16 +73,17 @@ async def _release(
                 continue
         assert seen.claim is not None
         assert seen.claim_etag is not None
-        try:
-            await context.remove_claim(step, seen.claim, seen.claim_etag)
-        except Lost:
-            seen = await context.look(step)
-            if seen.claim is None:
+        with begun(f"steps/{step} is given back"):
+            try:
+                await context.remove_claim(step, seen.claim, seen.claim_etag)
+            except Lost:
+                seen = await context.look(step)
+                if seen.claim is None:
+                    return True
+                if not _still(seen, claim, nonce):
+                    return False
+            else:
                 return True
-            if not _still(seen, claim, nonce):
-                return False
-        else:
-            return True
     raise OutcomeUnknown(f"steps/{step} kept changing while it was given back; look at its status")
 
 
@@ -129,7 +130,8 @@ async def reopen(context: Context, step: StepId, agent: AgentId) -> None:
         try:
             await context.put_status(step, context.pending_of(claim, agent, seen), seen.status_etag)
             if claim is not None and seen.claim_etag is not None:
-                await context.remove_claim(step, claim, seen.claim_etag)
+                with begun(f"steps/{step} is reopened"):
+                    await context.remove_claim(step, claim, seen.claim_etag)
         except Lost:
             continue
         return

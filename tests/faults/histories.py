@@ -1,0 +1,188 @@
+"""What was asked and told in a run, and what a step, a lock and a memory value are by contract.
+
+The models say what docs/semantics.md says, in states; the checker says whether a history is one of
+them. What it costs: a value's history stays cheap to check only without what nobody ever saw
+(`without_unseen`).
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, TypeAlias, final
+
+from tests.faults.checker import Operation
+
+SET: Final = "set"
+APPEND: Final = "append"
+GET: Final = "get"
+
+CLAIM: Final = "claim"
+FINISH: Final = "finish"
+GIVE_BACK: Final = "give back"
+OWNER: Final = "owner"
+
+WON: Final = "won"
+HELD: Final = "held"
+DONE: Final = "done"
+REFUSED: Final = "refused"
+
+Told = tuple[bool, object]
+"""Whether the outcome is known, and what was told."""
+
+
+@final
+class Recorder:
+    """Operations by object, as they come from many threads; times by CLOCK_MONOTONIC."""
+
+    def __init__(self) -> None:
+        self._operations: defaultdict[str, list[Operation]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def record(
+        self, name: str, who: str, act: str, given: object, do: Callable[[], Told]
+    ) -> Operation:
+        """Do something to the object `name`, and note what it came to."""
+        begin = time.monotonic_ns()
+        known, told = do()
+        done = Operation(who, act, given, told, begin, time.monotonic_ns() if known else None)
+        self.add(name, done)
+        return done
+
+    def add(self, name: str, done: Operation) -> None:
+        """Note what was done to the object `name`."""
+        with self._lock:
+            self._operations[name].append(done)
+
+    def histories(self) -> dict[str, Sequence[Operation]]:
+        """Return what was done, by object."""
+        with self._lock:
+            return {name: tuple(it) for name, it in self._operations.items()}
+
+
+UNREAD: Final = "\0"
+"""What stands for every text that nobody read, nor what was made of it by appends."""
+
+
+@final
+class Register:
+    """A memory value: text, replaced whole or added to; None where there is none.
+
+    Who knows all that was `read` need not tell other texts apart. Else every order in which twenty
+    could have been added is kept in mind, until the next reader tells which it was.
+    """
+
+    def __init__(self, read: Collection[str] | None = None) -> None:
+        self._read = read
+        self._matters: dict[str, bool] = {}
+
+    def begin(self) -> str | None:
+        return None
+
+    def after(self, state: str | None, operation: Operation) -> Iterator[str | None]:
+        match operation.act:
+            case "set":
+                yield self._known(operation.given)
+            case "append" if state == UNREAD:
+                yield UNREAD
+            case "append":
+                yield self._known((state or "") + operation.given)
+            case "get":
+                if operation.end is None or operation.told == state:
+                    yield state
+
+    def _known(self, text: str) -> str:
+        if self._read is None:
+            return text
+        if text not in self._matters:
+            self._matters[text] = any(it.startswith(text) for it in self._read)
+        return text if self._matters[text] else UNREAD
+
+
+def register_of(history: Iterable[Operation]) -> Register:
+    """Return the model of a value, for a check of this history of it."""
+    return Register({it.told for it in history if it.act == GET and it.told is not None})
+
+
+def without_unseen(history: Iterable[Operation]) -> list[Operation]:
+    """Return a value's history without the writes of unknown outcome that nobody ever read.
+
+    Every text written must be another. If an order explains a history with such a write then one
+    does without: whatever it left was replaced before anybody looked. One that was read took effect
+    before that read ended, which is its end then.
+    """
+    found = list(history)
+    reads = [it for it in found if it.act == GET and it.end is not None]
+    kept = []
+    for it in found:
+        if it.end is not None:
+            kept.append(it)
+        elif it.act != GET:
+            seen = [read.end for read in reads if read.end and it.given in (read.told or "")]
+            if seen:
+                kept.append(replace(it, end=min(seen)))
+    return kept
+
+
+StepState: TypeAlias = tuple[str, str | None, bool]
+"""`free`, `held` or `done`; by whom; and whether that may end by itself: it is to be undone."""
+
+FREE: Final[StepState] = ("free", None, False)
+
+
+@final
+class Step:
+    """A step that is claimed, finished and given back, or a lock, which is never finished.
+
+    A claim of unknown outcome that landed is given back, at some time. `expires` are the agents
+    whose leases may have run out: their mounts were stopped, killed or cut off.
+    """
+
+    def __init__(self, expires: Collection[str] = ()) -> None:
+        self._expires = expires
+
+    def begin(self) -> StepState:
+        return FREE
+
+    def after(self, state: StepState, operation: Operation) -> Iterator[StepState]:
+        for now in self._by_itself(state):
+            yield from self._next(now, operation)
+
+    def _by_itself(self, state: StepState) -> Iterator[StepState]:
+        yield state
+        kind, who, doubtful = state
+        if kind == "held" and (doubtful or who in self._expires):
+            yield FREE
+
+    def _next(self, state: StepState, it: Operation) -> Iterator[StepState]:
+        unknown = it.end is None
+        match it.act:
+            case "claim":
+                yield from self._claim(state, it, unknown)
+            case "finish":
+                yield from self._finish(state, it, unknown)
+            case "give back":
+                if state[:2] == ("held", it.who) and (unknown or it.told == DONE):
+                    yield FREE
+                elif it.told == REFUSED and (state[:2] != ("held", it.who) or state[2]):
+                    yield state
+            case "owner":
+                if unknown or it.told == state[1]:
+                    yield state
+
+    def _claim(self, state: StepState, it: Operation, unknown: bool) -> Iterator[StepState]:
+        if state == FREE and (unknown or it.told == WON):
+            yield ("held", it.who, unknown)
+        if unknown or (it.told == HELD and state != FREE):
+            yield state
+
+    def _finish(self, state: StepState, it: Operation, unknown: bool) -> Iterator[StepState]:
+        kind, who, doubtful = state
+        own = who == it.who
+        if (kind == "free" or own) and (unknown or it.told == DONE):
+            yield ("done", it.who, False)
+        if kind == "free" and unknown:
+            yield ("held", it.who, True)  # claimed on the way, and to be undone
+        if it.told == REFUSED and kind != "free" and (not own or doubtful):
+            yield state

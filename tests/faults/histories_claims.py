@@ -1,0 +1,250 @@
+"""Races for steps: so many contenders of four kinds at once, while requests fail.
+
+Of each race: one winner at most, who was told so; whoever was told to have won has the step; and
+whoever was told that the outcome is unknown (EIO) does not keep it.
+"""
+
+import errno
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, final
+
+from tcfs.project.steps._state import effective
+from tcfs.wire import Malformed, keys
+from tcfs.wire.documents import Claim, State, Status
+from tcfs.wire.ids import StepId
+from tests.faults.histories_clients import Client, Told
+from tests.faults.histories_fleet import Fleet, fleet, say
+
+DEADLINE: Final = 4.0  # seconds, so that some outcomes are not known in time
+# Races at a time, each with up to so many contenders. Many, since who loses one waits for a second
+# or more: SeaweedFS looks but so often whether the lock of a key is free.
+LANES: Final = (50, 24, 16, 16, *[8] * 6, *[4] * 8)
+# Seconds a contender may take to react: a path is walked before its claim is sent, so without
+# chance whoever sends requests of their own would nearly always be first.
+REACTION: Final = {"direct": 0.06, "reference library": 0.03, "library": 0.03}
+# Undoing goes on for ten minutes; nearly all of it is done in a few seconds.
+UNDONE: Final = 120.0
+UNDECIDED: Final = f"it is not undone within {UNDONE:g} s, and whoever has it was not told"
+FOREIGN: Final = ("reference library", "reference command")
+
+
+Outcomes = Sequence[tuple[Client, Told]]
+
+
+@final
+@dataclass
+class Races:
+    """What came of the races so far."""
+
+    run: int = 0
+    one_winner: int = 0
+    explained: Counter[str] = field(default_factory=Counter)
+    wins: Counter[str] = field(default_factory=Counter)
+    contenders: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[int] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    timed_out: int = 0
+    wrong: list[str] = field(default_factory=list)
+    undecided: list[tuple[str, Outcomes]] = field(default_factory=list)
+    """Those without a winner: what is late may yet come, and is then to be undone."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def good(self) -> bool:
+        return not self.wrong
+
+    def report(self) -> str:
+        return (
+            f"{self.run} races, {sum(k * n for k, n in self.sizes.items())} contenders: "
+            f"{self.one_winner} with exactly one winner, {dict(self.explained)} explained, "
+            f"{len(self.undecided)} to be seen, "
+            f"{len(self.wrong)} wrong; wins {dict(self.wins)}; EIO {dict(self.unknown)}, "
+            f"timed out {self.timed_out}"
+        )
+
+
+def claims(seed: int, count: int, lanes: Sequence[int] = LANES, *, mounts: int = 3) -> Races:
+    """Run so many races, and return what came of them."""
+    races = Races()
+    with fleet(seed, "races", apart=1 if mounts == 3 else 0) as made:
+        crews = list(_crews(made, lanes, mounts))
+        numbers = iter(range(count))
+        turn = threading.Lock()
+        begin = time.monotonic()
+
+        broken = threading.Event()  # a race could not be run: that ends the others
+
+        def lane(contenders: Sequence[Client], chance: random.Random) -> None:
+            try:
+                run(contenders, chance)
+            except BaseException:
+                broken.set()
+                raise
+
+        def run(contenders: Sequence[Client], chance: random.Random) -> None:
+            with ThreadPoolExecutor(len(contenders)) as threads:
+                while not broken.is_set():
+                    with turn:
+                        number = next(numbers, None)
+                    if number is None:
+                        return
+                    size = 2 + int((len(contenders) - 1) * chance.random() ** 2)
+                    chosen = chance.sample(list(contenders), size)
+                    _race(made, races, f"race-{number}", chosen, threads, chance)
+                    if number % 100 == 99:
+                        say(f"  {time.monotonic() - begin:.0f} s: {races.report()}")
+                        made.proxy.asked.clear()
+
+        with ThreadPoolExecutor(len(lanes)) as threads:
+            running = [
+                threads.submit(lane, crew, random.Random(seed + number))
+                for number, crew in enumerate(crews)
+            ]
+            for each in running:
+                each.result()
+        for step, told in races.undecided:
+            _count(made, races, step, told, patience=UNDONE)
+        races.undecided.clear()
+        say(f"  {made.chance}")
+    return races
+
+
+def _crews(made: Fleet, lanes: Sequence[int], count: int) -> Sequence[Sequence[Client]]:
+    """Return the contenders of each lane: of all four kinds, most of them shells on mounts."""
+    mounts = [
+        made.mount("--deadline", str(it)) for it in (DEADLINE, DEADLINE / 2, DEADLINE)[:count]
+    ]
+    total = sum(lanes)
+    names = [f"a{number}" for number in range(total)]
+    # Of ten: five shells, two of the library and one of the command line, one and one.
+    library = made.library(900, DEADLINE)
+    kinds: list[list[Client]] = [
+        [
+            made.shell(mounts[n % count], it)
+            for n, it in enumerate(names)
+            if n % 10 in (0, 2, 4, 6, 8)
+        ],
+        [*made.agents_of(library, [it for n, it in enumerate(names) if n % 10 in (1, 5)])],
+        [*made.commands([it for n, it in enumerate(names) if n % 10 == 9], DEADLINE)],
+        [*made.reference_library([it for n, it in enumerate(names) if n % 10 == 7])],
+        [*made.direct([it for n, it in enumerate(names) if n % 10 == 3], DEADLINE)],
+    ]
+    by_name = {client.agent: client for kind in kinds for client in kind}
+    crews, at = [], 0
+    for size in lanes:
+        crews.append([by_name[it] for it in names[at : at + size]])
+        at += size
+    return crews
+
+
+def _race(
+    made: Fleet,
+    races: Races,
+    step: str,
+    contenders: Sequence[Client],
+    threads: ThreadPoolExecutor,
+    chance: random.Random,
+) -> None:
+    ready = threading.Barrier(len(contenders))
+    reactions = {it.agent: chance.uniform(0, REACTION.get(it.kind, 0.001)) for it in contenders}
+
+    def claim(client: Client) -> Told:
+        ready.wait()
+        time.sleep(reactions[client.agent])
+        return client.do("put", f"steps/{step}/claim")
+
+    told = list(zip(contenders, threads.map(claim, contenders), strict=True))
+    winners = [client for client, it in told if it.done]
+    unknown = [client for client, it in told if it.unknown]
+    with races.lock:
+        races.run += 1
+        races.sizes[len(contenders)] += 1
+        races.contenders.update(it.kind for it in contenders)
+        races.unknown.update(it.kind for it in unknown)
+        races.timed_out += sum(it.code == errno.ETIMEDOUT for _, it in told)
+    _count(made, races, step, told, patience=0)
+    # Else its mount renews it from now on.
+    for client in winners:
+        if client.kind not in ("direct", *FOREIGN):
+            client.do("rm", f"steps/{step}/claim")
+
+
+def _count(made: Fleet, races: Races, step: str, told: Outcomes, patience: float) -> None:
+    """Say of a race what came of it."""
+    problem, explanation = _judge(made, step, told, patience)
+    with races.lock:
+        if not patience and (problem == UNDECIDED or (explanation and not problem)):
+            races.undecided.append((step, told))
+        elif problem:
+            races.wrong.append(f"{step}: {problem}; {_shown(told)}")
+            say(races.wrong[-1])
+        elif explanation:
+            races.explained[explanation] += 1
+        else:
+            races.one_winner += 1
+            races.wins[next(client.kind for client, it in told if it.done)] += 1
+
+
+def _judge(
+    made: Fleet, step: str, told: Outcomes, patience: float
+) -> tuple[str | None, str | None]:
+    """Return what is wrong with a race, or else what explains that it had no winner."""
+    winners = [client for client, it in told if it.done]
+    by_agent = {client.agent: (client, it) for client, it in told}
+    if len(winners) > 1:
+        return "more than one was told that it won", None
+    end = time.monotonic() + patience
+    while (holder := _holder(made, step)) is not None:
+        client, it = by_agent[holder]
+        if winners:
+            if client in winners:
+                return None, None
+            return f"{winners[0].agent} was told that it won, {holder} has it", None
+        if client.kind in FOREIGN:
+            # Its client sends again what was not answered, and takes its own claim for another's.
+            return None, "the reference was not told that it won"
+        if not it.unknown:
+            return f"{holder} has it, and was told that it does not", None
+        if client.kind == "direct":
+            return None, "a bare request was not told that it won, which nobody undoes"
+        if time.monotonic() >= end:
+            return UNDECIDED, None
+        time.sleep(0.2)
+    if winners:
+        return f"{winners[0].agent} was told that it won, and nobody has it", None
+    if any(it.unknown for _, it in told):
+        return None, "EIO, and given back"
+    if any(it.code == errno.ETIMEDOUT for _, it in told):
+        return None, "the store did not answer in time; nobody has it"
+    return "nobody has it, though no outcome was unknown", None
+
+
+def _holder(made: Fleet, step: str) -> str | None:
+    def document(key: str) -> Any:
+        return made.body(key)
+
+    def claim(body: bytes | None) -> Claim | None:
+        return Claim.parse(body) if body else None
+
+    def status(body: bytes | None) -> Status | None:
+        try:
+            return Status.parse(body) if body else None
+        except Malformed:
+            return None
+
+    where = StepId(step)
+    now = effective(
+        claim(document(keys.claim(where))), status(document(keys.status(where))), ran_out=False
+    )
+    return now.agent if now.state is not State.PENDING else None
+
+
+def _shown(told: Outcomes) -> str:
+    return json.dumps([(it.agent, it.kind, what.code, what.text[-200:]) for it, what in told])

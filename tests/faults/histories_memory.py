@@ -1,0 +1,191 @@
+"""Memory: everybody sets, adds to and reads a few values at once, while requests fail.
+
+Each value's history must be linearizable, and no acknowledged append or value be lost: what was
+acknowledged and not replaced is in the value in the end, and every acknowledged write is in a
+version.
+"""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from tcfs.wire.memory import MemoryValue
+from tests.faults.checker import Operation, Violation, check
+from tests.faults.histories import APPEND, GET, SET, Recorder, register_of, without_unseen
+from tests.faults.histories_clients import Client
+from tests.faults.histories_fleet import Fleet, fleet, say
+from tests.faults.histories_nemesis import Nemesis
+
+DEADLINE: Final = 4.0
+KEYS: Final = 8  # that are written at once
+EACH: Final = 160  # operations of one key, then comes another
+LASTING: Final = 0.5  # the share of keys that are only added to
+
+
+@final
+@dataclass
+class Values:
+    """What came of the writes so far."""
+
+    acknowledged: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    by: Counter[str] = field(default_factory=Counter)
+    violations: dict[str, Violation] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    histories: int = 0
+
+    @property
+    def good(self) -> bool:
+        return not self.violations and not self.lost and not self.doubled
+
+    def report(self) -> str:
+        return (
+            f"acknowledged {dict(self.acknowledged)}, unknown {dict(self.unknown)}, not done "
+            f"{dict(self.refused)}, by {dict(self.by)}; {self.histories} histories, "
+            f"{len(self.violations)} not linearizable; {len(self.lost)} lost, "
+            f"{len(self.doubled)} doubled"
+        )
+
+
+def memory(seed: int, count: int, *, crashes: bool = True, quick: bool = False) -> Values:
+    """Do `count` appends and as many replacements, and return what came of them."""
+    values = Values()
+    with fleet(seed, "memory", apart=1) as made:
+        crew = _crew(made, quick=quick)
+        nemesis = Nemesis(made, random.Random(seed)) if crashes else None
+        batch = 0
+        begin = time.monotonic()
+        while min(values.acknowledged[APPEND], values.acknowledged[SET]) < count:
+            names = [f"k{batch}-{number}" for number in range(KEYS)]
+            recorder = Recorder()
+            # Of five operations two or so are of the kind that is not done often enough yet.
+            each = min(EACH, -(-5 * count // KEYS))
+            wanted = [it for it in (APPEND, SET) if values.acknowledged[it] < count]
+            _write(made, crew, recorder, names, random.Random(seed + batch), wanted, nemesis, each)
+            _judge(made, values, recorder.histories())
+            batch += 1
+            say(f"  {time.monotonic() - begin:.0f} s: {values.report()}")
+            made.proxy.asked.clear()
+        say(f"  {made.chance}; {nemesis or 'no crashes'}")
+    return values
+
+
+def _crew(made: Fleet, *, quick: bool) -> Sequence[Client]:
+    mounts = [made.mount("--deadline", str(DEADLINE)) for _ in range(1 if quick else 2)]
+    shells = [made.shell(it, f"s{n}{k}") for n, it in enumerate(mounts) for k in range(4)]
+    library = made.library(900, DEADLINE)
+    crew: list[Client] = [*shells, *made.agents_of(library, ["l0", "l1", "l2", "l3"])]
+    if not quick:
+        crew += made.commands(["c0", "c1"], DEADLINE)
+    return crew
+
+
+def _write(
+    made: Fleet,
+    crew: Sequence[Client],
+    recorder: Recorder,
+    names: Sequence[str],
+    chance: random.Random,
+    wanted: Sequence[str],
+    nemesis: Nemesis | None,
+    each: int,
+) -> None:
+    """Have everybody do some operations on some of the keys."""
+    tokens = iter(range(1 << 30))
+    lock = threading.Lock()
+    total = each * len(names)
+
+    def act(client: Client, seed: int) -> None:
+        mine = random.Random(seed)
+        for _ in range(total // len(crew)):
+            name = mine.choice(names)
+            lasting = names.index(name) < LASTING * len(names)
+            kinds = [APPEND if lasting and it == SET else it for it in wanted]
+            act = mine.choice([*kinds, *kinds, GET])
+            with lock:
+                text = f"{next(tokens)}-{client.agent}\n"
+            _do(recorder, client, name, act, text)
+
+    with ThreadPoolExecutor(len(crew)) as threads:
+        running = [threads.submit(act, it, chance.randrange(1 << 32)) for it in crew]
+        while nemesis is not None and not all(it.done() for it in running):
+            nemesis.strike()
+        for it in running:
+            it.result()
+    if nemesis is not None:
+        nemesis.mend()
+    # What a reader finds in the end, when nothing fails any more.
+    with made.calm():
+        for name in names:
+            _do(recorder, crew[0], name, GET, "")
+
+
+def _do(recorder: Recorder, client: Client, name: str, act: str, text: str) -> None:
+    path = f"memory/{name}"
+
+    def do() -> tuple[bool, object]:
+        if act == GET:
+            told = client.do("cat", path)
+            if told.done:
+                return True, told.text
+            return False, None  # not there, or the mount is not
+        told = client.do("put" if act == SET else "append", path, text)
+        return not told.unknown, "done" if told.done else told.code
+
+    recorder.record(name, client.kind, act, None if act == GET else text, do)
+
+
+def _judge(made: Fleet, values: Values, histories: Mapping[str, Sequence[Operation]]) -> None:
+    told: dict[str, list[Operation]] = {}
+    for name, history in histories.items():
+        values.histories += 1
+        values.by.update(it.who for it in history)
+        told[name] = []
+        for it in history:
+            if it.act != GET:
+                known = "unknown" if it.end is None else it.told
+                where = values.acknowledged if known == "done" else values.refused
+                (values.unknown if it.end is None else where)[it.act] += 1
+            # What was surely not done is no operation.
+            if it.act == GET or it.end is None or it.told == "done":
+                told[name].append(it)
+        _look(made, values, name, history)
+    for name, all_told in told.items():
+        violation = check(register_of(all_told), without_unseen(all_told))
+        if violation is not None:
+            values.violations[name] = violation
+            say(f"  {name}: {violation}")
+            for each in sorted(all_told, key=lambda it: it.begin):
+                say(f"    {each}")
+
+
+def _look(made: Fleet, values: Values, name: str, history: Sequence[Operation]) -> None:
+    """Compare with the bucket: nothing that was acknowledged is missing, and nothing is twice."""
+    body = made.body(f"memory/{name}.json")
+    value = MemoryValue.parse(body).content().decode() if body else ""
+    versions = ""
+    for key in made.keys(f"memory/_history/{name}/"):
+        versions += MemoryValue.parse(made.body(key) or b"").content().decode()
+    only_added = all(it.act != SET for it in history)
+    for it in history:
+        if it.act == GET:
+            continue
+        # A line, not the end of another: `1-a` is in `11-a` as well.
+        count = f"\n{value}".count(f"\n{it.given}")
+        if count > 1:
+            values.doubled.append(f"{name}: {it} is there {count} times")
+        if it.told != "done" or it.end is None:
+            continue
+        if only_added and count != 1:
+            values.lost.append(f"{name}: {it} is not there")
+        elif f"\n{it.given}" not in f"\n{versions}\n{value}":
+            values.lost.append(f"{name}: {it} is in no version")
+    for each in (*values.lost, *values.doubled):
+        say(f"  {each}")

@@ -1,0 +1,107 @@
+"""What happens to mounts, hosts and the server while others work: one thing after another."""
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, final
+
+from tests.faults.histories_fleet import Fleet
+from tests.mounts import Mount
+
+LASTS: Final = (0.5, 2.0)  # seconds
+BETWEEN: Final = (1.0, 4.0)
+
+
+@final
+class Nemesis:
+    """Kills, stops, cuts off, by chance. Nothing is away any more after `mend`."""
+
+    def __init__(
+        self,
+        made: Fleet,
+        chance: random.Random,
+        kinds: Sequence[str] = ("mount", "server", "stop", "cut", "clock"),
+        lasts: tuple[float, float] = LASTS,
+    ) -> None:
+        self.met: Counter[str] = Counter()
+        self.hurt: set[Mount] = set()
+        self._made = made
+        self._chance = chance
+        self._kinds = kinds
+        self._lasts = lasts
+        self._next = time.monotonic() + chance.uniform(*BETWEEN)
+
+    def __str__(self) -> str:
+        return f"meanwhile: {dict(self.met)}"
+
+    def strike(self) -> None:
+        """Do one thing when its time has come; to be called again and again."""
+        if time.monotonic() < self._next:
+            time.sleep(0.05)
+            return
+        kind = self._chance.choice(self._kinds)
+        acts: dict[str, Callable[[Mount], bool]] = {
+            "mount": self._kill,
+            "server": self._kill_server,
+            "stop": self._stop,
+            "cut": self._cut,
+            "clock": self._step,
+        }
+        mount = self._chance.choice(self._made.mounts)
+        if acts[kind](mount):
+            self.met[kind] += 1
+        self._next = time.monotonic() + self._chance.uniform(*BETWEEN)
+
+    def mend(self) -> None:
+        """See that everything is there: what a strike does it undoes itself."""
+        for mount in self._made.mounts:
+            assert mount.process.poll() is None, mount.log[-4000:]
+
+    def _pause(self) -> None:
+        time.sleep(self._chance.uniform(*self._lasts))
+
+    def _kill(self, mount: Mount) -> bool:
+        self.hurt.add(mount)
+        mount.end(signal.SIGKILL)
+        self._pause()
+        with self._made.calm():  # a mount that is not answered within seconds is none
+            mount.start()
+        return True
+
+    def _kill_server(self, _: Mount) -> bool:
+        self._made.server.kill()
+        self._pause()
+        self._made.server.start()
+        return True
+
+    def _stop(self, mount: Mount) -> bool:
+        self.hurt.add(mount)
+        mount.process.send_signal(signal.SIGSTOP)
+        try:
+            self._pause()
+        finally:
+            mount.process.send_signal(signal.SIGCONT)
+        return True
+
+    def _cut(self, mount: Mount) -> bool:
+        number = self._made.mounts.index(mount)
+        if number >= len(self._made.places):
+            return False
+        self.hurt.add(mount)
+        place = self._made.places[number]
+        place.cut()
+        try:
+            self._pause()
+        finally:
+            place.mend()
+        return True
+
+    def _step(self, mount: Mount) -> bool:
+        if mount not in self._made.stepping:
+            return False
+        with suppress(ProcessLookupError):
+            mount.process.send_signal(signal.SIGUSR2)
+        return True

@@ -1,0 +1,42 @@
+"""A full disk under what is being written; only root can make one: no other user collects this."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults import limits
+from tests.mounts import Mount
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.mark.parametrize("act", ["> artifacts/shared/f", ">> artifacts/shared/f", "> runs/f"])
+def test_full_disk_is_told_to_who_writes_and_is_usable_again(act: str) -> None:
+    """A local disk that is full is ENOSPC to the writer."""
+    with (
+        limits.room() as home,
+        _small_disk(home / "state"),
+        Mount(home, str(home / "store"), "designer") as mount,
+    ):
+        mount.out("echo old > artifacts/shared/f; mkdir -p runs; echo old > runs/f")
+        for _ in range(3):  # what was refused leaves no room taken
+            refused = mount.sh(f"head -c 20M /dev/zero {act}")
+            assert "No space left" in refused.stderr
+            limits.assert_unhurt(mount)
+            mount.out("head -c 6M /dev/zero > artifacts/shared/fits; rm artifacts/shared/fits")
+        kept = mount.out("cat runs/f; wc -c < artifacts/shared/f").split()
+        assert kept == ["old", "3"]
+
+
+@contextmanager
+def _small_disk(path: Path) -> Iterator[None]:
+    path.mkdir()
+    options = ("-t", "tmpfs", "-o", "size=8m,mode=777", "tmpfs")
+    subprocess.run(["mount", *options, str(path)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
