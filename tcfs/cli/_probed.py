@@ -9,13 +9,22 @@ from typing import Final, final
 import trio
 
 from tcfs.cli import _probe_cache
-from tcfs.stores import Capabilities, Denied, ReadOnly, Store, StoreError, Unsupported
+from tcfs.stores import (
+    Capabilities,
+    Denied,
+    ReadOnly,
+    Store,
+    StoreError,
+    Unavailable,
+    Unsupported,
+)
 from tcfs.stores.deadline import within
 from tcfs.stores.limited import BestEffort, Limited, Otherwise, Refused
 from tcfs.stores.probe import Findings, probe
 from tcfs.stores.s3 import S3Store
 
 REACH: Final = 3.0  # seconds for a store to answer at all: a mount of none fails at once
+AGAIN: Final = (5.0, 15.0, 60.0, 300.0)  # seconds until what was not found out is tried again
 
 log: Final = logging.getLogger(__name__)
 
@@ -26,13 +35,15 @@ class Trust:
     """How findings come about, and what is done without them.
 
     `cache` is the file they are kept in. `anew`: probe whatever is kept. `silent`: write nothing
-    to the store. `best_effort`: imitate what it lacks.
+    to the store. `best_effort`: imitate what it lacks. `lasting`: what is not found out at first,
+    since requests fail, is tried again later.
     """
 
     cache: Path
     anew: bool = False
     silent: bool = False
     best_effort: bool = False
+    lasting: bool = False
 
 
 async def reach(store: Store) -> None:
@@ -75,23 +86,32 @@ def as_known(store: Store) -> Store:
 async def _try_out(store: Store, trust: Trust, task_status: "trio.TaskStatus[Limited]") -> None:
     limited: Limited | None = None
 
-    def early(findings: Findings) -> None:
+    def judge(capabilities: Capabilities, otherwise: Otherwise) -> None:
         nonlocal limited
-        limited = Limited(store, *_judged(store, findings, trust))
-        task_status.started(limited)
+        if limited is None:
+            limited = Limited(store, capabilities, otherwise)
+            task_status.started(limited)
+            return
+        before = limited.capabilities.claims
+        limited.judge(capabilities, otherwise)
+        if limited.capabilities.claims != before:
+            now = limited.capabilities
+            log.error("claims are %s from now on: %s", now.claims, now.facts[0])
 
-    try:
-        findings = await probe(store, early)
-    except StoreError as error:
-        log.warning("%s is not probed: %s", store.url, error)
-        task_status.started(Limited(store, *_unproven(store, error, trust)))
-        return
-    assert limited is not None
-    before = limited.capabilities.claims
-    limited.judge(*_judged(store, findings, trust))
-    if limited.capabilities.claims != before:
-        log.error("claims are %s from now on: %s", limited.capabilities.claims, findings.facts()[0])
-    await trio.to_thread.run_sync(keep, trust.cache, findings)
+    for pause in (*(AGAIN if trust.lasting else ()), None):
+        try:
+            findings = await probe(store, lambda it: judge(*_judged(store, it, trust)))
+        except StoreError as error:
+            log.warning("%s is not probed: %s", store.url, error)
+            judge(*_unproven(store, error, trust))
+            known = not isinstance(error, Unavailable)
+        else:
+            judge(*_judged(store, findings, trust))
+            known = findings.sure or findings.held
+            await trio.to_thread.run_sync(keep, trust.cache, findings)
+        if known or pause is None:
+            return
+        await trio.sleep(pause)
 
 
 def keep(cache: Path, findings: Findings) -> None:

@@ -147,6 +147,7 @@ async def _known(store: Store, wish: Wish, background: trio.Nursery) -> Store:
         anew=wish.probe,
         silent=wish.read_only,
         best_effort=wish.best_effort,
+        lasting=True,
     )
     return await probed(store, trust, background)
 

@@ -84,6 +84,7 @@ class Outbox:
         Raises:
             MessageTooLong, Invalid, Denied, InvalidKey, ReadOnly, StoreFull: it is not sent.
             OSError: it could neither be sent nor kept; the disk is full.
+            OutcomeUnknown: it may have been sent, and could not be kept.
         """
         stamp = self._clock.stamp()
         message = compose(box, sender, text, step, stamp)
@@ -128,7 +129,15 @@ class Outbox:
         self._spool.close()
 
     async def _keep(self, message: Outgoing, key: str | None) -> None:
-        kept = await _on_disk(partial(self._spool.add, message, key))
+        try:
+            kept = await _on_disk(partial(self._spool.add, message, key))
+        except OSError as error:
+            if key is None:
+                raise
+            raise OutcomeUnknown(
+                f"it is unknown whether the message was sent, and it could not be kept here "
+                f"({error.strerror}); look for it in messages/{message.box}/inbox"
+            ) from error
         self._waiting.setdefault(message.sender, []).append(kept)
         self._start()
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final, Self, final
 
 import trio
@@ -35,6 +36,7 @@ from tcfs.wire.times import iso
 PREFIX: Final = ".tcfs/probe/"
 WRITERS: Final = 8
 ROUNDS: Final = 5
+TRIES: Final = 3  # of what was not answered clearly
 PATIENCE: Final = 15.0  # seconds for all of it: a far store takes its time
 ROUND: Final = 5.0  # seconds for the winner of a round
 GRACE: Final = 0.1  # seconds for the others, before the next round begins
@@ -70,6 +72,11 @@ class Findings:
     def sure(self) -> bool:
         """Whether asking again would find the same, as far as anybody can tell."""
         return all(it.sure for _, it in self._named())
+
+    @property
+    def held(self) -> bool:
+        """Whether it was seen to do all that claims rest on."""
+        return self.create.held and self.replace.held and self.delete.held
 
     def facts(self) -> tuple[str, ...]:
         """Return a line for each finding."""
@@ -145,8 +152,8 @@ async def probe(store: Store, early: Callable[[Findings], None] = _unheard) -> F
                     found = Findings(
                         taken,
                         create=_judged(races),
-                        replace=await _replace(store, f"{here}replace"),
-                        delete=await _delete(store, f"{here}delete"),
+                        replace=await _clearly(partial(_replace, store), f"{here}replace"),
+                        delete=await _clearly(partial(_delete, store), f"{here}delete"),
                         listing=await _listing(store, f"{here}listed/"),
                         order=await _order(store, f"{here}order/"),
                     )
@@ -251,6 +258,15 @@ def _judged(races: Sequence[_Race]) -> Finding:
 def _refused(error: StoreError) -> Finding:
     # That these credentials may not, or that there is no room, is no property of the service.
     return Finding(False, f"the store refuses it ({error})", sure=isinstance(error, Unsupported))
+
+
+async def _clearly(look: Callable[[str], Awaitable[Finding]], key: str) -> Finding:
+    """Find out something by a new key as often as a request had no answer, within reason."""
+    for number in range(1, TRIES):
+        found = await look(f"{key}-{number}")
+        if found.sure:
+            return found
+    return await look(f"{key}-{TRIES}")
 
 
 async def _replace(store: Store, key: str) -> Finding:

@@ -1,12 +1,13 @@
 """A store of a mount does what it was found to do, and nothing it was not."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
-from tcfs.cli._probed import Trust, probed
-from tcfs.stores import Denied, ReadOnly, Unsupported
+from tcfs.cli._probed import AGAIN, Trust, probed
+from tcfs.stores import Denied, ETag, OutcomeUnknown, ReadOnly, Unsupported
 from tcfs.stores.probe import PREFIX
 from tests.memory_store import Fault, MemoryStore
 
@@ -113,6 +114,42 @@ async def test_what_is_not_known_is_not_risked(tmp_path: Path) -> None:
         careless = await probed(store, trust(tmp_path, best_effort=True), background)
     assert careless.capabilities.claims == "best-effort"
     await careless.put("k", b"", if_absent=True)
+
+
+async def test_mount_that_could_not_find_out_tries_again(tmp_path: Path) -> None:
+    """What is not known since requests fail is tried again, and claims go on when it is."""
+    store = MemoryStore()
+    put = store.put
+    away = True
+
+    async def unanswered(key: str, body: bytes, **how: Any) -> ETag:
+        if away and how.get("if_match"):
+            raise OutcomeUnknown("no answer")
+        return await put(key, body, **how)
+
+    store.put = unanswered  # type: ignore[method-assign]  # its conditional writes are lost
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path, lasting=True), background)
+        assert limited.capabilities.claims == "refused"
+        assert "did not answer" in limited.capabilities.facts[1]
+        away = False
+        await trio.sleep(AGAIN[0] + 1)
+        assert limited.capabilities.claims == "atomic"
+        await limited.put("k", b"", if_absent=True)
+    before = len(store.requests)
+    async with trio.open_nursery() as background:
+        await probed(store, trust(tmp_path, lasting=True), background)
+    assert len(store.requests) == before, "it is known now"
+
+
+async def test_mount_tries_again_for_some_time_only(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with trio.open_nursery() as background:
+        store.fail(f"{PREFIX}*", Fault.REFUSED, times=1000)
+        limited = await probed(store, trust(tmp_path, lasting=True), background)
+    assert limited.capabilities.claims == "refused"
+    tried = [key for verb, key in store.requests if verb == "PUT" and key.endswith("/first")]
+    assert len(set(tried)) == 1 + len(AGAIN)
 
 
 async def test_read_only_mount_asks_nothing(tmp_path: Path) -> None:

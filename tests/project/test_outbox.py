@@ -14,7 +14,7 @@ import trio
 
 from tcfs.project import Project
 from tcfs.project.outbox import ATTEMPT, LONGEST, TRY, YOUNG
-from tcfs.stores import Denied, Unavailable
+from tcfs.stores import Denied, OutcomeUnknown, Unavailable
 from tcfs.wire import keys
 from tcfs.wire.cursor import GRACE
 from tcfs.wire.ids import BROADCAST, AgentId, Mailbox
@@ -378,6 +378,22 @@ async def test_mail_that_can_neither_be_sent_nor_kept_is_an_error(
         back(store)
         await delivered(project)
     assert messages(store) == ["one", "three"]
+
+
+async def test_mail_that_may_be_there_and_cannot_be_kept_is_of_unknown_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with told(store, tmp_path) as project:
+        monkeypatch.setattr(os, "fsync", full)
+        store.fail("messages/*", Fault.ANSWER_LOST)
+        with pytest.raises(OutcomeUnknown, match="No space left"):
+            await project.outbox.send(BOX, B, "one")
+        assert messages(store) == ["one"]
 
 
 async def test_file_that_is_no_message_is_left_and_holds_up_nothing(tmp_path: Path) -> None:

@@ -157,6 +157,27 @@ async def test_lost_answer_of_the_winner_is_no_missing_winner() -> None:
     assert not found.sure, "so it is not kept for a day"
 
 
+@pytest.mark.parametrize("what", ["replace", "delete"])
+async def test_request_without_an_answer_is_made_anew(what: str) -> None:
+    store = MemoryStore()
+    asked: list[str] = []
+
+    async def each(number: int, verb: str, key: str) -> None:
+        # The stale write of the first try, and the current one of the second.
+        if verb == ("DELETE" if what == "delete" else "PUT") and f"/{what}-" in key:
+            asked.append(key)
+            plain = 0 if what == "delete" else 2
+            if asked.count(f"{key[:-1]}1") == plain + 1 and key.endswith("-1"):
+                raise OutcomeUnknown("no answer")
+            if asked.count(f"{key[:-1]}2") == plain + 2 and key.endswith("-2"):
+                raise OutcomeUnknown("no answer")
+
+    store.each = each
+    found = await probe(store)
+    assert {key[-1] for key in asked if not key.endswith("none")} == {"1", "2", "3"}
+    assert (found.held, found.sure) == (True, True), found
+
+
 async def test_answers_that_are_all_lost_prove_nothing() -> None:
     store = MemoryStore()
     store.fail("*/race-?", Fault.ANSWER_LOST, times=WRITERS * ROUNDS)
@@ -233,7 +254,7 @@ async def test_who_may_not_delete_claims_all_the_same(caplog: pytest.LogCaptureF
 
 
 async def test_what_credentials_may_not_is_not_what_the_service_cannot() -> None:
-    for pattern in ("*/race-?", "*/replace"):
+    for pattern in ("*/race-?", "*/replace-?"):
         store = MemoryStore()
         put = store.put
 
