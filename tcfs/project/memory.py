@@ -176,6 +176,8 @@ class Memory:
         """
         doubt: Lost | None = None
         while True:
+            if found is not None and not found.etag:  # another tool's, and too large to be read
+                return await self._put(name, document)
             try:
                 await self._write(name, document, found)
             except Lost as lost:
@@ -193,7 +195,7 @@ class Memory:
                     f"meanwhile, and then it could not be ({error}); read it, and set it again"
                 ) from error
             else:
-                return
+                return None
 
     async def create(self, name: str, agent: AgentId, content: bytes) -> None:
         """Give a key its first value.

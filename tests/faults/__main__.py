@@ -9,14 +9,19 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol, final
 
+from tests.faults import crash_explorations, crashes, limits, mirror_fire
 from tests.faults.histories_claims import claims
 from tests.faults.histories_fleet import say
 from tests.faults.histories_mail import mail
 from tests.faults.histories_memory import memory
 from tests.faults.histories_steps import locks, steps, take
+from tests.faults.soak import soak
+from tests.model import test_stores, test_tree
 
 
 class Outcome(Protocol):
@@ -28,6 +33,51 @@ class Outcome(Protocol):
     def good(self) -> bool: ...
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a part that raises what it finds."""
+
+    text: str
+    good: bool = True
+
+    def report(self) -> str:
+        return self.text
+
+
+def killed(seed: int, percent: int) -> Done:
+    """Kill a mount at every request of every operation, or at some."""
+    return Done(f"{crashes.main(seed, quick=percent < 100)} cases")
+
+
+def schedules(seed: int, percent: int) -> Done:
+    """Play every schedule of two acts and what may go wrong, or some."""
+    return Done(f"{crash_explorations.main(seed, quick=percent < 100)} schedules")
+
+
+def large(_: int, percent: int) -> Done:
+    """Make 100,000 of everything, or fewer."""
+    limits.everything(say, part=percent / 100)
+    return Done("within bounds")
+
+
+def models(_: int, examples: int) -> Done:
+    """Try the tree and the stores against plain dicts."""
+    test_tree.at_length(examples)
+    test_stores.at_length(examples)
+    return Done(f"{examples} examples of each")
+
+
+def mirror(seed: int, seconds: int) -> Done:
+    """Change transcripts at random while mounts that mirror them are killed."""
+    return Done(mirror_fire.burn(seed, seconds))
+
+
+def soaked(seed: int, seconds: int) -> Outcome:
+    """Use a mount whose timers go thirty times as fast."""
+    return soak(seconds, seed=seed)
+
+
 PARTS: Final[Mapping[str, tuple[Callable[[int, int], Outcome], int, int]]] = {
     "claims": (claims, 10_000, 200),
     "steps": (steps, 6_000, 600),
@@ -35,8 +85,15 @@ PARTS: Final[Mapping[str, tuple[Callable[[int, int], Outcome], int, int]]] = {
     "take": (take, 300, 30),
     "memory": (memory, 10_000, 500),
     "mail": (mail, 10_000, 1_000),
+    "crashes": (killed, 100, 5),
+    "schedules": (schedules, 100, 5),
+    "mirror": (mirror, 600, 30),
+    "models": (models, 500, 25),
+    "limits": (large, 100, 5),
+    "soak": (soaked, 120, 30),
 }
-"""Each with how many races, operations, steps, writes or messages; and how many with `--quick`."""
+"""Each with how many races, operations, steps, writes, messages, percent, seconds or examples; and
+how many with `--quick`."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,13 +114,21 @@ def main(arguments: Sequence[str]) -> int:
         count = given.count or (little if given.quick else much)
         say(f"{name}: again by python -m tests.faults --seed {given.seed} --count {count} {name}")
         begin = time.monotonic()
-        outcome = run(given.seed, count)
+        outcome = _outcome(run, given.seed, count)
         say(f"{name}, {time.monotonic() - begin:.0f} s: {outcome.report()}")
         if not outcome.good:
             failed.append(name)
     if failed:
         say(f"not as it must be: {', '.join(failed)}")
     return 1 if failed else 0
+
+
+def _outcome(run: Callable[[int, int], Outcome], seed: int, count: int) -> Outcome:
+    try:
+        return run(seed, count)
+    except Exception as error:  # what it found; the other parts go on
+        traceback.print_exc()
+        return Done(f"{type(error).__name__}, see above", good=False)
 
 
 if __name__ == "__main__":

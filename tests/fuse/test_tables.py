@@ -137,13 +137,19 @@ class Room:
         (trio.TooSlowError(), errno.ETIMEDOUT),
     ],
 )
-async def test_every_error_becomes_an_errno_and_a_line(error: Exception, code: int) -> None:
+async def test_every_error_becomes_an_errno_and_a_line(
+    error: Exception, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
     room = Room()
     with pytest.raises(FUSEError) as caught:
         await room.fails(1, error)
     assert caught.value.errno == code
     assert [(where, number) for where, number, _ in room.lines] == [((DEV.agent, "/x"), code)]
     assert room.served == {("fails", code): 1}
+    assert any(it.exc_info for it in caplog.records) == (code == errno.EIO), (
+        "of a bug, and no other"
+    )
+    caplog.clear()
 
 
 async def test_request_ends_one_second_past_its_deadline(autojump_clock: object) -> None:

@@ -37,7 +37,7 @@ def test_summary_keeps_what_the_command_line_and_others_wrote(fleet: Fleet) -> N
 def test_session_of_an_agent_shows_in_the_tree_and_disturbs_nobody(fleet: Fleet) -> None:
     before = json.loads(fleet.get("agents/cli.json"))
     fleet.put("agents/cli.json", json.dumps(before | {"session": "codex/1"}).encode())
-    assert fleet.tree.out("cat agents/cli") == "active\nsession codex/1\nInitialized\n"
+    assert "session codex/1" in fleet.tree.out("cat agents/cli").splitlines()
     rows = [it.split()[:2] for it in fleet.reference.out("agents").splitlines()]
     assert ["cli", "active"] in rows
     fleet.tree.out("echo 'writing tests' > as/cli/agents/cli")
