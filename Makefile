@@ -13,7 +13,7 @@ demo: setup ## watch two agents race for one step, on a store of their own
 	@.venv/bin/tcfs demo
 
 test: setup ## run the whole test suite
-	@.venv/bin/pytest --numprocesses auto --dist loadfile
+	@.venv/bin/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: setup ## check style, types, and which way imports go
 	.venv/bin/ruff check .

@@ -2,8 +2,8 @@
 
 A rule looks at each request in turn; the first that gives an answer decides, else the request goes
 on as it came, signature and all. Deterministic: nothing is left to chance or to a clock. The
-rules here are vendors', which do wrong what they do; `tests/faults/kinds.py` has what goes wrong
-with a right one.
+rules here are vendors', which do wrong what they do; `tests/faults/requests/kinds.py` has what goes
+wrong with a right one.
 """
 
 import enum

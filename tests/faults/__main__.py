@@ -14,13 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 
-from tests.faults import crash_explorations, crashes, limits, mirror_fire
-from tests.faults.histories_claims import claims
-from tests.faults.histories_fleet import say
-from tests.faults.histories_mail import mail
-from tests.faults.histories_memory import memory
-from tests.faults.histories_steps import locks, steps, take
-from tests.faults.soak import soak
+from tests.faults.crashes import kills as crashes
+from tests.faults.crashes import schedules as crash_explorations
+from tests.faults.histories.claims import claims
+from tests.faults.histories.fleet import say
+from tests.faults.histories.mail import mail
+from tests.faults.histories.memory import memory
+from tests.faults.histories.steps import locks, steps, take
+from tests.faults.limits import cases as limits
+from tests.faults.limits.soak import soak
+from tests.faults.mirrors import fire as mirror_fire
 from tests.model import test_stores, test_tree
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # Only root can be several users.
-collect_ignore = [] if os.geteuid() == 0 else ["test_limits_as_root.py", "test_security_as_root.py"]
+collect_ignore = [] if os.geteuid() == 0 else ["limits/test_as_root.py", "security/test_as_root.py"]
 
 
 @pytest.fixture

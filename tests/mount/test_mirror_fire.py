@@ -1,6 +1,6 @@
 """Mirrors that are killed, of sources that do as they like, into a store that fails.
 
-At length: `python -m tests.faults.mirror_fire --seconds 600`; a run that failed is made again by
+At length: `python -m tests.faults.mirrors.fire --seconds 600`; a run that failed is made again by
 the seed that it printed, as far as chance goes: processes and requests take turns as they come.
 """
 
@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from tests.faults.mirror_fire import Fire
+from tests.faults.mirrors.fire import Fire
 from tests.servers import Account
 
 SECONDS: Final = float(os.environ.get("TCFS_FIRE_SECONDS", "8"))

@@ -1,7 +1,7 @@
 """Memory, files, orders of steps and mail, explored: another act in every gap, faults, crashes.
 
 Of what was told nothing is lost and nothing is doubled; what was refused is not there. Some of all
-schedules, by a seed; `tests/faults/crash_explorations.py` plays the others as well.
+schedules, by a seed; `tests/faults/crashes/schedules.py` plays the others as well.
 """
 
 from collections.abc import Callable

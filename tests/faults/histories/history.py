@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias, final
 
-from tests.faults.checker import Operation
+from tests.faults.histories.checker import Operation
 
 SET: Final = "set"
 APPEND: Final = "append"

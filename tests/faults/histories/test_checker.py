@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults import checker
-from tests.faults.checker import Operation, TooManyStates, check
-from tests.faults.histories import Register, Step, register_of, without_unseen
+from tests.faults.histories import checker
+from tests.faults.histories.checker import Operation, TooManyStates, check
+from tests.faults.histories.history import Register, Step, register_of, without_unseen
 
 
 def op(act: str, given: str | None, told: object, begin: int, end: int | None) -> Operation:

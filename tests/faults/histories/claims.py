@@ -19,8 +19,8 @@ from tcfs.project.steps._state import effective
 from tcfs.wire import Malformed, keys
 from tcfs.wire.documents import Claim, State, Status
 from tcfs.wire.ids import StepId
-from tests.faults.histories_clients import Client, Told
-from tests.faults.histories_fleet import Fleet, fleet, say
+from tests.faults.histories.clients import Client, Told
+from tests.faults.histories.fleet import Fleet, fleet, say
 
 DEADLINE: Final = 4.0  # seconds, so that some outcomes are not known in time
 # Races at a time, each with up to so many contenders. Many, since who loses one waits for a second

@@ -15,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from tests.faults.checker import Operation, Violation, check
-from tests.faults.histories import (
+from tests.faults.histories.checker import Operation, Violation, check
+from tests.faults.histories.clients import Client, Told
+from tests.faults.histories.fleet import Fleet, fleet, say
+from tests.faults.histories.history import (
     CLAIM,
     DONE,
     FINISH,
@@ -28,9 +30,7 @@ from tests.faults.histories import (
     Recorder,
     Step,
 )
-from tests.faults.histories_clients import Client, Told
-from tests.faults.histories_fleet import Fleet, fleet, say
-from tests.faults.histories_nemesis import Nemesis
+from tests.faults.histories.nemesis import Nemesis
 
 LEASE: Final = 6  # seconds; the deadline is a third of it
 LONG: Final = 900  # seconds: where nobody is hurt, none runs out

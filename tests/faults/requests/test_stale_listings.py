@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.lagging import Behind, lagging
+from tests.faults.requests.lagging import Behind, lagging
 from tests.mounts import Mount, credentials, family, is_reading, until
 from tests.proxy import Proxy
 from tests.servers import Account

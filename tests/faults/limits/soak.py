@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final, final
 
-from tests.faults.limits import room
-from tests.faults.limits_usage import MIB, forget_names, metric, usage
+from tests.faults.limits.cases import room
+from tests.faults.limits.usage import MIB, forget_names, metric, usage
 from tests.mounts import Mount, until
 
 RATE: Final = 30.0
@@ -164,7 +164,7 @@ def _sample(mount: Mount, home: Path) -> Sample:
 def _fast_mount(home: Path) -> Iterator[Mount]:
     how = ("--lease", LEASE)
     rate = {"SOAK_RATE": str(RATE)}
-    program = "tests.faults.soak_clock"
+    program = "tests.faults.limits.soak_clock"
     store = str(home / "store")
     with Mount(home, store, "designer", *how, environment=rate, program=program) as mount:
         mount.out("for i in 0 1 2; do echo hi > as/w$i/memory/hello; done")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.faults import crashes
-from tests.faults.crash_operations import OPERATIONS
+from tests.faults.crashes import kills as crashes
+from tests.faults.crashes.operations import OPERATIONS
 from tests.servers import Account
 
 SEED = 1

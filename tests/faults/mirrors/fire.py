@@ -25,7 +25,7 @@ from errno import ENOENT, ESTALE
 from pathlib import Path
 from typing import Final, Self, final
 
-from tests.faults.transcripts import (
+from tests.faults.mirrors.transcripts import (
     SECRET,
     FileTranscript,
     OpenClawTranscript,
@@ -358,7 +358,9 @@ def burn(seed: int, seconds: float) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Make one run after the other, each with the next seed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.mirror_fire", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults.mirrors.fire", description=__doc__
+    )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=1)

@@ -28,7 +28,7 @@ class Forge:
         """Start it; it imports meanwhile."""
         self._turn = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.crash_mounts"],
+            [sys.executable, "-m", "tests.faults.crashes.mounts"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -4,7 +4,6 @@ import http.client
 import json
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Final, final
 import obstore
 from obstore.store import S3Store
 
-from tests.faults.histories_clients import (
+from tests.faults.histories.clients import (
     Command,
     Crew,
     Direct,
@@ -24,15 +23,14 @@ from tests.faults.histories_clients import (
     ReferenceLibrary,
     Shell,
 )
-from tests.faults.histories_hosts import Host, hosts, possible
-from tests.faults.kinds import NAMED, Fault, faulty
+from tests.faults.histories.hosts import Host, hosts, possible
+from tests.faults.requests.kinds import NAMED, Fault, faulty
 from tests.interop.reference import NEWEST, Reference, inherited, install
-from tests.mounts import Mount, credentials
+from tests.mounts import Mount, credentials, until
 from tests.proxy import UNANSWERED, Answer, Proxy, Request
 from tests.servers import Account, SeaweedFS
 
 RATE: Final = 0.1
-PROBING: Final = 15.0  # seconds
 LATE: Final = 0.7  # seconds at most by which a request arrives after its client gave it up
 
 
@@ -100,7 +98,6 @@ class Fleet:
     mounts: list[Mount] = field(default_factory=list)
     stepping: list[Mount] = field(default_factory=list)
     """Those with a clock of their own."""
-    _probed: set[str] = field(default_factory=set)
     _bare: S3Store | None = None
 
     @property
@@ -110,8 +107,8 @@ class Fleet:
     def mount(self, *options: str, clock: int | None = None, agent: str | None = None) -> Mount:
         """Mount the project, on a host of its own where there is one left.
 
-        No request fails while it finds out what the store does: what fails then is not believed of
-        the store, and there would be no claims to look at.
+        No request fails while it finds out what the store does: it would have to find out later,
+        and there would be no claims to look at until then.
         """
         number = len(self.mounts)
         place = self.places[number] if number < len(self.places) else None
@@ -127,16 +124,10 @@ class Fleet:
                 *(home, self.store, agent or f"m{number}", "--endpoint", account.endpoint),
                 *options,
                 environment=environment,
-                program="tests.faults.launcher",
+                program="tests.faults.histories.launcher",
             )
             self.mounts.append(self.stack.enter_context(mount))
-            # Kept when it is sure. Where the machine is too slow for that, it is the mount's only.
-            end = time.monotonic() + PROBING
-            while account.endpoint not in self._probed and time.monotonic() < end:
-                if len(list((self.home / "cache").rglob("*.json"))) > len(self._probed):
-                    self._probed.add(account.endpoint)
-                else:
-                    time.sleep(0.05)
+            until(lambda: "claims: atomic" in mount.out("cat .tcfs/capabilities"), "claims")
             mount.out(f"cd as/first/steps/first-{number} && echo > claim && rm claim")
         if clock is not None:
             self.stepping.append(mount)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from tcfs.wire.mail import Message
-from tests.faults.histories_clients import Client, Told
-from tests.faults.histories_fleet import Fleet, fleet, say
-from tests.faults.histories_nemesis import Nemesis
+from tests.faults.histories.clients import Client, Told
+from tests.faults.histories.fleet import Fleet, fleet, say
+from tests.faults.histories.nemesis import Nemesis
 
 DEADLINE: Final = 4.0
 READER: Final = "reader"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, final
 
-from tests.faults.histories_fleet import Fleet
+from tests.faults.histories.fleet import Fleet
 from tests.mounts import Mount
 
 LASTS: Final = (0.5, 2.0)  # seconds

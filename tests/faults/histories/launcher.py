@@ -1,4 +1,4 @@
-"""`python -m tests.faults.launcher …` is `tcfs …` on a host of its own, with a clock of its own.
+"""`python -m tests.faults.histories.launcher …` is `tcfs …` on a host of its own.
 
 `FAULTS_NETWORK` names a network namespace, `FAULTS_HOST` the host; `FAULTS_CLOCK` is a seed: with
 each SIGUSR2 the wall clock steps, by up to an hour either way. The store's clock does not, nor do

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.faults.kinds import FAULTS, NAMED, Fault, always, faulty, subject
+from tests.faults.requests.kinds import FAULTS, NAMED, Fault, always, faulty, subject
 from tests.proxy import UNANSWERED, Answer, Proxy, Request, Upstream
 from tests.servers import Account, boto3_client
 

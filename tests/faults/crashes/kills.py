@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Final, final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.faults.crash_mounts import Forge, Mount
-from tests.faults.crash_operations import OPERATIONS, Operation
+from tests.faults.crashes.mounts import Forge, Mount
+from tests.faults.crashes.operations import OPERATIONS, Operation
 from tests.mounts import PATIENCE, credentials, until
 from tests.proxy import UNANSWERED, Answer, Proxy, Request
 from tests.servers import Account, SeaweedFS, boto3_client

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import limits
+from tests.faults.limits import cases as limits
 from tests.mounts import Mount
 
 pytestmark = pytest.mark.timeout(180)

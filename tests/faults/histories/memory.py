@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Final, final
 
 from tcfs.wire.memory import MemoryValue
-from tests.faults.checker import Operation, Violation, check
-from tests.faults.histories import APPEND, GET, SET, Recorder, register_of, without_unseen
-from tests.faults.histories_clients import Client
-from tests.faults.histories_fleet import Fleet, fleet, say
-from tests.faults.histories_nemesis import Nemesis
+from tests.faults.histories.checker import Operation, Violation, check
+from tests.faults.histories.clients import Client
+from tests.faults.histories.fleet import Fleet, fleet, say
+from tests.faults.histories.history import APPEND, GET, SET, Recorder, register_of, without_unseen
+from tests.faults.histories.nemesis import Nemesis
 
 DEADLINE: Final = 4.0
 KEYS: Final = 8  # that are written at once

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.soak_clock …` is `tcfs …`, whose timers run faster by SOAK_RATE.
+"""`python -m tests.faults.limits.soak_clock …` is `tcfs …`, whose timers run faster by SOAK_RATE.
 
 Only timers do: what time it is, by any clock, stays what it was.
 """

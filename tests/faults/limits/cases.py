@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from tests.faults import limits_objects as objects
-from tests.faults.limits_usage import MIB, Usage, begin, forget_names, metric, usage
+from tests.faults.limits import objects
+from tests.faults.limits.usage import MIB, Usage, begin, forget_names, metric, usage
 from tests.mounts import Mount, credentials, until
 from tests.servers import Account, SeaweedFS
 

@@ -1,8 +1,8 @@
 """Fuzzes the parsers of the wire for as long as one likes, led by what is covered.
 
     python -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris -e .
-    /tmp/fuzz/bin/python -m tests.faults.fuzz claim -max_total_time=600
-    /tmp/fuzz/bin/python -m tests.faults.fuzz all -max_total_time=60
+    /tmp/fuzz/bin/python -m tests.faults.security.fuzz claim -max_total_time=600
+    /tmp/fuzz/bin/python -m tests.faults.security.fuzz all -max_total_time=60
 
 atheris is for this only, and no requirement of the suite: `tests/wire/test_fuzz.py` looks at the
 same targets with hypothesis. What follows the target's name is libFuzzer's. `all` goes through
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     """Fuzz one target, or all of them; returns the number of those that broke."""
     name, *options = arguments or [""]
     if name == "all":
-        command = [sys.executable, "-m", "tests.faults.fuzz"]
+        command = [sys.executable, "-m", "tests.faults.security.fuzz"]
         ends = [subprocess.run([*command, it, *options], check=False) for it in TARGETS]
         broken = [it for it, end in zip(TARGETS, ends, strict=True) if end.returncode]
         print("broken:" if broken else "none is broken", *broken)

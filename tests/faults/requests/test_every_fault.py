@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.faults.acts import ACTS, SMALL, Act
-from tests.faults.kinds import FAULTS, NAMED, Fault, always, first, onwards
+from tests.faults.requests.acts import ACTS, SMALL, Act
+from tests.faults.requests.kinds import FAULTS, NAMED, Fault, always, first, onwards
 from tests.mounts import PATIENCE, Mount, credentials, until
 from tests.proxy import Answer, Proxy, Request, Rule
 from tests.servers import Account

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.faults.hostile import BODIES, MARKUP, TERMINAL, commands_in, places, traps
+from tests.faults.security.hostile import BODIES, MARKUP, TERMINAL, commands_in, places, traps
 from tests.mounts import Mount
 
 HUGE: Final = 5 << 30  # bytes

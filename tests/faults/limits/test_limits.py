@@ -1,6 +1,6 @@
 """Where something runs out, whoever asks too much is told so; nobody else is hurt, and it recovers.
 
-Real mounts. What is here at a small size is tried at full size by `tests.faults.limits`.
+Real mounts. What is here at a small size is tried at full size by `tests.faults.limits.cases`.
 """
 
 import resource
@@ -10,8 +10,9 @@ from errno import EAGAIN
 
 import pytest
 
-from tests.faults import limits, soak
-from tests.faults.limits_usage import metric, usage
+from tests.faults.limits import cases as limits
+from tests.faults.limits import soak
+from tests.faults.limits.usage import metric, usage
 from tests.mounts import Mount, until
 
 pytestmark = pytest.mark.timeout(180)
