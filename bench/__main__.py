@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import mirroring, waking
+from bench import mirroring, sessions, waking
 from bench.rows import ROWS, Bench, Row
 from tests.mounts import Mount, credentials
 from tests.servers import SeaweedFS
@@ -74,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     wake_ups: Sequence[waking.Waking] = []
     requests: Sequence[waking.Asked] = []
     costs: Sequence[mirroring.Cost] = []
+    readings: list[sessions.Reading] = []
     try:
         with SeaweedFS() as server:
             account = server.account
@@ -104,6 +105,11 @@ def main(arguments: Sequence[str]) -> int:
             if wanted("mirror"):
                 environment = {**credentials(account), "AWS_ENDPOINT_URL": account.endpoint}
                 costs = mirroring.measure(home, f"s3://{account.bucket}", environment, make)
+            if wanted("transcript"):
+                print(sessions.HEAD)
+                for reading in sessions.readings(make, Bench(home, account, "waking")):
+                    readings.append(reading)
+                    print(reading.line(), flush=True)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     RESULTS.mkdir(exist_ok=True)
@@ -115,6 +121,7 @@ def main(arguments: Sequence[str]) -> int:
         "wake_ups": [asdict(it) for it in wake_ups],
         "requests": [asdict(it) for it in requests],
         "mirroring": [asdict(it) for it in costs],
+        "transcripts": [asdict(it) for it in readings],
     }
     (RESULTS / "latest.json").write_text(json.dumps(result, indent=2) + "\n")
     return 0

@@ -7,11 +7,8 @@ by the mounts themselves, in `.tcfs/metrics`.
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +20,7 @@ from bench.rows import Bench
 from bench.waking import Make
 from tcfs.project.sessions import Session
 from tests.exposition import parse
-from tests.mounts import Mount, credentials
 from tests.project.mirrored import named, part_key, write_meta
-from tests.servers import SeaweedFS
 
 SIZE: Final = 1 << 30
 LAYOUTS: Final = {"merged": 16 << 20, "as mirrored": 1 << 20}  # bytes of a part
@@ -146,27 +141,3 @@ def _memory(pid: int, what: str) -> float:
 def _requests(mount: Path) -> int:
     found = parse((mount / ".tcfs/metrics").read_text())["tcfs_store_requests_total"]
     return int(sum(found.samples.values()))
-
-
-def main() -> int:
-    """Measure on a server of its own, and print a line for each layout."""
-    home = Path(tempfile.mkdtemp(prefix="tcfs-bench-"))
-    try:
-        with SeaweedFS() as server:
-            account = server.account
-
-            def make(name: str) -> Mount:
-                options = ("--endpoint", account.endpoint)
-                store = f"s3://{account.bucket}/sessions"
-                return Mount(home, store, name, *options, environment=credentials(account))
-
-            print(HEAD)
-            for it in readings(make, Bench(home, account, "sessions")):
-                print(it.line(), flush=True)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

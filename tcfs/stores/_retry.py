@@ -65,6 +65,7 @@ async def _repeat(
     attempt: Callable[[], Awaitable[T]], late: Callable[[], Unavailable], where: str
 ) -> T:
     unanswered: OutcomeUnknown | None = None
+    said: Exception | None = None  # why the last one failed that was not merely cut off
     with within(remaining()):  # the same one for all attempts
         for pause in pauses():
             try:
@@ -72,11 +73,13 @@ async def _repeat(
             except (Unavailable, Conflict) as error:
                 if isinstance(error, OutcomeUnknown):
                     unanswered = error
+                if remaining() > 0:
+                    said = error
                 asked = error.retry_after if isinstance(error, Unavailable) else None
                 wait = max(pause, asked or 0.0)
                 if wait >= remaining():
                     # One attempt that may have happened outweighs any number that did not.
-                    raise (unanswered or error) from None
+                    raise (unanswered or said or error) from None
             await trio.sleep(wait)
     raise AssertionError("the pauses never end")
 

@@ -169,3 +169,19 @@ async def test_cancelling_ends_a_pause(autojump_clock: MockClock) -> None:
     with trio.move_on_after(5.0) as scope:
         await _retry.read(Attempts(Unavailable("busy")), WHERE)
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("way", [_retry.read, _retry.write])
+async def test_why_it_failed_is_said_rather_than_that_time_ran_out(
+    autojump_clock: MockClock, way: Way
+) -> None:
+    async def attempt() -> str:
+        if trio.current_time() - began < 3.0:
+            raise Unavailable("its certificate is not trusted")
+        await trio.sleep_forever()
+        raise AssertionError
+
+    began = trio.current_time()
+    why = "not trusted" if way is _retry.read else "did not answer"
+    with within(5.0), pytest.raises(Unavailable, match=why):
+        await way(attempt, WHERE)
