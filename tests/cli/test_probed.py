@@ -1,5 +1,6 @@
 """A store of a mount does what it was found to do, and nothing it was not."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,18 @@ async def test_what_is_not_known_is_not_risked(tmp_path: Path) -> None:
     await careless.put("k", b"", if_absent=True)
 
 
+@pytest.fixture
+def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mock clock jumps on while a thread works: work right here instead."""
+
+    async def at_once(work: Callable[..., object], *arguments: object) -> object:
+        await trio.lowlevel.checkpoint()
+        return work(*arguments)
+
+    monkeypatch.setattr("trio.to_thread.run_sync", at_once)
+
+
+@pytest.mark.usefixtures("_no_threads")
 async def test_mount_that_could_not_find_out_tries_again(tmp_path: Path) -> None:
     """What is not known since requests fail is tried again, and claims go on when it is."""
     store = MemoryStore()
@@ -142,6 +155,7 @@ async def test_mount_that_could_not_find_out_tries_again(tmp_path: Path) -> None
     assert len(store.requests) == before, "it is known now"
 
 
+@pytest.mark.usefixtures("_no_threads")
 async def test_mount_tries_again_for_some_time_only(tmp_path: Path) -> None:
     store = MemoryStore()
     async with trio.open_nursery() as background:
