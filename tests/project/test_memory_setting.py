@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 
 from tcfs.project.memory import Memory
-from tcfs.stores import OutcomeUnknown
+from tcfs.stores import ETag, NotModified, Object, OutcomeUnknown, Oversized
 from tcfs.stores.deadline import within
 from tests.memory_store import ALL, Fault, MemoryStore
 from tests.project.parties import A, B, mounted, place, present
@@ -89,3 +90,21 @@ async def test_where_the_store_does_not_compare_a_value_is_put_as_it_is(tmp_path
         await project.memory.set("a", A, b"one\n")
         await project.memory.set("a", A, b"two\n")
         assert await content(project.memory) == b"two\n"
+
+
+async def test_what_is_too_large_to_be_read_is_replaced(tmp_path: Path) -> None:
+    """A larger object than 16 MiB is no document, and is not read."""
+    store = MemoryStore()
+    store.place(KEY, b" " * 100)
+    get = store.get
+
+    async def oversized(key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
+        if store.body(key) == b" " * 100:
+            raise Oversized(f"{key} is too large")
+        return await get(key, if_none_match=if_none_match)
+
+    store.get = oversized  # type: ignore[method-assign]  # as a real store does above 16 MiB
+    async with mounted(store, tmp_path) as one:
+        with trio.fail_after(5):
+            await one.memory.set("a", A, b"one\n")
+        assert await content(one.memory) == b"one\n"
