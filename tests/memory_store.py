@@ -28,6 +28,7 @@ from tcfs.stores import (
     Offset,
     OutcomeUnknown,
     PreconditionFailed,
+    Range,
     StoreError,
     Unavailable,
     Unsupported,
@@ -196,11 +197,11 @@ class MemoryStore:
             check_whole(key, len(found.body))
             return found
 
-    async def get_range(self, key: str, offset: int, length: int) -> Object:
+    async def get_range(self, key: str, offset: int, length: int) -> Range:
         async with self._request("RANGE", key):
             found = self._find(key)
             body = found.body[offset : offset + length]
-            return Object(body, found.etag, found.modified, len(found.body))
+            return Range(body, found.etag, found.modified, len(found.body))
 
     async def head(self, key: str) -> Entry:
         async with self._request("HEAD", key):

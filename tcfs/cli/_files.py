@@ -10,7 +10,7 @@ import trio
 
 from tcfs.cli._visit import Visit
 from tcfs.project.errors import Missing
-from tcfs.stores import NotFound
+from tcfs.stores import Buffer, NotFound
 from tcfs.tree import Attributes, Directory, Handle, Link, Node, OpenMode
 from tcfs.tree.walk import READ
 
@@ -58,7 +58,7 @@ async def _row(visit: Visit, name: str, node: Node, *, attributes: bool) -> Row:
     return Row(name, node.kind.value, shown, node.target if isinstance(node, Link) else None)
 
 
-async def read(visit: Visit, path: str, sink: Callable[[bytes], object]) -> None:
+async def read(visit: Visit, path: str, sink: Callable[[Buffer], object]) -> None:
     """Give all of a file to `sink`, part by part; one that blocks may take however long."""
     handle = await visit.in_time(visit.walk.open(path, READ))
     try:

@@ -13,7 +13,7 @@ import click
 from tcfs.cli._failure import Exit, Failure
 
 
-def show(data: bytes) -> None:
+def show(data: bytes | memoryview) -> None:
     """Print what was asked for. Ends the command, as if done, where nobody reads on.
 
     Raises:
@@ -35,7 +35,7 @@ def tell(line: str) -> None:
         _print(f"{line}\n".encode(errors="surrogateescape"))
 
 
-def _print(data: bytes) -> bool:
+def _print(data: bytes | memoryview) -> bool:
     """Print, and tell whether somebody may have read it."""
     try:
         sys.stdout.flush()  # what others printed comes before

@@ -95,7 +95,7 @@ async def _last_lines(visit: Visit, session: Session, count: int) -> bytes:
         while begin and found.count(b"\n") <= count:
             size = min(CHUNK, begin)
             begin -= size
-            found = await sessions.read(transcript, begin, size) + found
+            found = b"".join([*await sessions.read(transcript, begin, size), found])
     except Gone:
         raise Failure(f"{session} was merged at this moment; try again") from None
     lines = found.splitlines(keepends=True)

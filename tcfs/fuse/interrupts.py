@@ -16,6 +16,7 @@ from tcfs.fuse import proc
 from tcfs.fuse.handles import OpenFile, OpenFiles
 from tcfs.project._apart import survived
 from tcfs.project.errors import Busy
+from tcfs.stores import Buffer
 
 TICK: Final = 0.1  # seconds between looks at the signals
 SCAN: Final = 0.5  # seconds, at least, between looks for others who hold a waiting file
@@ -56,7 +57,7 @@ class Interrupts:
     def __len__(self) -> int:
         return len(self._waits)
 
-    async def read(self, file: OpenFile, offset: int, size: int) -> bytes:
+    async def read(self, file: OpenFile, offset: int, size: int) -> Buffer:
         """Read from a handle that waits; raises FUSEError EINTR when a reader got a signal.
 
         Raises:

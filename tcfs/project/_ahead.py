@@ -6,7 +6,7 @@ is a request of its own, and drops what was ahead.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, final
@@ -14,14 +14,14 @@ from typing import Final, final
 import trio
 
 from tcfs.project.sessions import Gone
-from tcfs.stores import StoreError
+from tcfs.stores import Buffer, StoreError
 
 FIRST: Final = 256 << 10  # bytes of the first piece
 LARGEST: Final = 8 << 20  # a store that keeps an object in chunks reads a whole one for any range
 PIECES: Final = 4  # held or on their way at once, for one reader
 
-Fetch = Callable[[int, int], Awaitable[bytes]]
-"""Returns so many bytes from an offset on; raises Gone, and as a get does."""
+Fetch = Callable[[int, int], Awaitable[Sequence[Buffer]]]
+"""Returns so many bytes from an offset on, in pieces; raises Gone, and as a get does."""
 Cut = Callable[[int, int], int]
 """Returns where a range that begins at an offset best ends, not after another."""
 Later = Callable[[Callable[[], Awaitable[object]]], None]
@@ -30,21 +30,24 @@ Later = Callable[[Callable[[], Awaitable[object]]], None]
 
 @final
 class _Piece:
-    """A range of bytes; when it is `done`, `data` is there, or it did not come."""
+    """A range of bytes. Once `done`, what is not read of it is `left`, or it did not come."""
 
-    __slots__ = ("begin", "data", "done", "end", "scope")
+    __slots__ = ("begin", "done", "end", "left", "scope")
 
     def __init__(self, begin: int, end: int) -> None:
         self.begin = begin
         self.end = end
-        self.data: bytes | None = None
+        self.left: deque[memoryview] | None = None
         self.done = trio.Event()
         self.scope = trio.CancelScope()
 
 
 @final
 class Ahead:
-    """Reads for one reader. What goes wrong ahead of it is asked for again when it is read."""
+    """Reads for one reader, one read at a time.
+
+    What goes wrong ahead of it is asked for again when it is read.
+    """
 
     __slots__ = ("_cut", "_fetch", "_later", "_next", "_pieces", "_read")
 
@@ -56,13 +59,14 @@ class Ahead:
         self._read = 0  # bytes since the last jump
         self._next = -1  # where the next read begins if this is read through
 
-    async def read(self, offset: int, size: int, end: int) -> bytes:
+    async def read(self, offset: int, size: int, end: int) -> Buffer:
         """Return `size` bytes, of a file that ends at `end` by now; raises as its `fetch` does."""
         if offset != self._next:
             self.drop()
-            found = await self._fetch(offset, min(size, end - offset))
+            parts = await self._fetch(offset, min(size, end - offset))
         else:
-            found = await self._through(offset, min(offset + size, end), end)
+            parts = await self._through(offset, min(offset + size, end), end)
+        found = parts[0] if len(parts) == 1 else b"".join(parts)
         self._next = offset + len(found)
         self._read += len(found)
         return found
@@ -76,23 +80,26 @@ class Ahead:
 
     # inside
 
-    async def _through(self, offset: int, until: int, end: int) -> bytes:
-        found: list[bytes] = []
+    async def _through(self, offset: int, until: int, end: int) -> Sequence[Buffer]:
+        found: list[Buffer] = []
         while offset < until:
             self._ask(offset, end)
             piece = self._pieces[0]
             await piece.done.wait()
-            if piece.data is None:
+            if piece.left is None:
                 self.drop()
-                found.append(await self._fetch(offset, until - offset))
+                found += await self._fetch(offset, until - offset)
                 break  # with what is wrong with it, if it still is
-            begin = offset - piece.begin
-            data = piece.data[begin : begin + until - offset]
-            found.append(data)
-            offset += len(data)
-            if offset == piece.end:
+            while piece.left and offset < until:
+                part = piece.left.popleft()
+                if len(part) > until - offset:
+                    piece.left.appendleft(part[until - offset :])
+                    part = part[: until - offset]
+                found.append(part)
+                offset += len(part)
+            if not piece.left:
                 self._pieces.popleft()
-        return found[0] if len(found) == 1 else b"".join(found)
+        return found
 
     def _ask(self, offset: int, end: int) -> None:
         """Ask for what is not asked for yet; `offset` is in the first piece, or begins it."""
@@ -108,6 +115,7 @@ class Ahead:
     async def _fill(self, piece: _Piece) -> None:
         try:
             with piece.scope, suppress(Gone, StoreError):
-                piece.data = await self._fetch(piece.begin, piece.end - piece.begin)
+                parts = await self._fetch(piece.begin, piece.end - piece.begin)
+                piece.left = deque(memoryview(it) for it in parts)
         finally:
             piece.done.set()

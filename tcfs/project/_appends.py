@@ -18,9 +18,9 @@ from tcfs.stores import (
     AlreadyExists,
     Conflict,
     NotFound,
-    Object,
     OutcomeUnknown,
     PreconditionFailed,
+    Range,
     Store,
     Unavailable,
 )
@@ -41,7 +41,7 @@ class Appends:
         self._store = store
         self._large = large
         self._joined = Joined(Locks())
-        self._known: OrderedDict[str, tuple[Object, float]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Range, float]] = OrderedDict()
         self._held = 0  # bytes of them
 
     async def add(self, key: str, content: bytes) -> None:
@@ -68,9 +68,9 @@ class Appends:
                 found = found or await self._read(key)
                 if found is not None and not content:
                     return True  # made by somebody else just now, and nothing to add
-                if found is not None and (found.size or 0) + len(content) > MERGED:
+                if found is not None and found.size + len(content) > MERGED:
                     return False
-                joined = found.body + content if found else content
+                joined = b"".join((found.body, content)) if found else content
                 base = found.etag if found else None
                 etag = await self._store.put(key, joined, if_absent=base is None, if_match=base)
             except OutcomeUnknown:
@@ -83,22 +83,22 @@ class Appends:
                 if not await another(pause):
                     raise Unavailable(f"{key} kept changing; nothing was added") from error
             else:
-                self._remember(key, Object(joined, etag, 0, len(joined)))
+                self._remember(key, Range(joined, etag, 0, len(joined)))
                 return True
         raise AssertionError("the pauses never end")
 
-    async def _read(self, key: str) -> Object | None:
+    async def _read(self, key: str) -> Range | None:
         try:
             return await self._store.get_range(key, 0, MERGED)
         except NotFound:
             return None
 
-    def _recent(self, key: str) -> Object | None:
+    def _recent(self, key: str) -> Range | None:
         found, when = self._known.pop(key, (None, 0.0))
         self._held -= len(found.body) if found else 0
         return found if trio.current_time() - when <= HURRY else None
 
-    def _remember(self, key: str, found: Object) -> None:
+    def _remember(self, key: str, found: Range) -> None:
         self._known[key] = (found, trio.current_time())
         self._held += len(found.body)
         while self._held > _KNOWN or len(self._known) > _BASES:

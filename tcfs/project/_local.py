@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final, final
 
+from tcfs.stores import Buffer
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -42,7 +44,7 @@ class LocalFile:
             body += more
         return body
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: Buffer) -> None:
         """Put `data` at `offset`; raises OSError ENOSPC, having written some of it perhaps."""
         left = memoryview(data)
         try:

@@ -13,7 +13,7 @@ from typing import Any, Final, final
 from tcfs.project._mirrored import added, generation_of
 from tcfs.project._together import all_of
 from tcfs.project.errors import Missing
-from tcfs.stores import NotFound, Store
+from tcfs.stores import Buffer, NotFound, Store
 from tcfs.wire import keys
 from tcfs.wire.sessions import Part, SessionMeta
 
@@ -94,7 +94,7 @@ async def _written(store: Store, key: PartKey, uuid: str, now: str, group: Seque
     return merged
 
 
-async def _body(store: Store, key: str, part: Part) -> bytes:
+async def _body(store: Store, key: str, part: Part) -> Buffer:
     size = part.uploaded_bytes or 0
     try:
         found = await store.get_range(key, 0, size + 1)

@@ -14,7 +14,7 @@ from tcfs.project._reading import Reading
 from tcfs.project._renaming import Moved
 from tcfs.project._staged import Staged
 from tcfs.project.errors import Exists, Missing
-from tcfs.stores import Store
+from tcfs.stores import Buffer, Store
 
 
 @final
@@ -38,7 +38,7 @@ class Reader:
             return self.staged.size
         return self.version.size if self.version else 0
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return at most `size` bytes from `offset` on.
 
         Raises:
@@ -74,7 +74,7 @@ class Writer:
         """How long it is now."""
         return self.staged.size
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return what was written, over what was there."""
         return await self.staged.read(offset, size)
 

@@ -6,7 +6,7 @@ from typing import Final, Self, final
 import trio
 
 from tcfs.project.errors import Missing
-from tcfs.stores import ETag, InvalidKey, NotFound, Object, PreconditionFailed, Store
+from tcfs.stores import Buffer, ETag, InvalidKey, NotFound, PreconditionFailed, Range, Store
 
 FIRST: Final = 256 << 10  # bytes: most files are read whole by the request that opens them
 MOST: Final = 8 << 20  # bytes asked for at once, of a file that is read from end to end
@@ -28,7 +28,7 @@ class Reading:
         self.modified = modified
         self._store = store
         self._busy = trio.Lock()
-        self._windows: deque[tuple[int, bytes]] = deque(maxlen=_WINDOWS)
+        self._windows: deque[tuple[int, memoryview]] = deque(maxlen=_WINDOWS)
         self._ahead = FIRST
         self._next = 0  # where a reader that goes on will read
 
@@ -39,12 +39,11 @@ class Reading:
             found = await store.get_range(key, 0, FIRST)
         except (NotFound, InvalidKey):
             raise Missing(f"{key} does not exist") from None
-        size = len(found.body) if found.size is None else found.size
-        version = cls(store, key, found.etag, size, found.modified)
+        version = cls(store, key, found.etag, found.size, found.modified)
         version._take(0, found)
         return version
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return a range of this version, none past its end.
 
         Raises:
@@ -78,11 +77,11 @@ class Reading:
             raise self._gone()
         self._take(offset, found)
 
-    def _take(self, offset: int, found: Object) -> None:
-        self._windows.append((offset, found.body))
+    def _take(self, offset: int, found: Range) -> None:
+        self._windows.append((offset, memoryview(found.body)))
         self._next = offset + len(found.body)
 
-    def _held(self, offset: int, end: int) -> bytes:
+    def _held(self, offset: int, end: int) -> Buffer:
         for begin, body in self._windows:
             if begin <= offset < begin + len(body):
                 return body[offset - begin : end - begin]

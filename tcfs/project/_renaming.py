@@ -82,7 +82,7 @@ async def _take(store: Store, entry: Entry, new: str) -> ETag:
     """Take a name that must be free: with the file itself, if it is small."""
     body = b""
     if 0 < entry.size <= MERGED:
-        body = (await store.get_range(entry.key, 0, entry.size)).body
+        body = bytes((await store.get_range(entry.key, 0, entry.size)).body)
     for pause in pauses():
         try:
             return await store.put(new, body, if_absent=True)

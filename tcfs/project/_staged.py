@@ -14,6 +14,7 @@ from tcfs.project._reading import Reading
 from tcfs.project.errors import Exists
 from tcfs.stores import (
     AlreadyExists,
+    Buffer,
     Conflict,
     ETag,
     NotFound,
@@ -65,7 +66,7 @@ class Staged:
         self._added = False  # something was added to the end
         self._tail: int | None = None  # where that begins, if it is all
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return what was written, over what was there."""
         if not self._loaded and self.base is not None:
             return await self.base.read(offset, size)
@@ -223,17 +224,18 @@ class Staged:
         if self._tail is None or self.size - self._tail > MERGED:
             return False
         added = self._local.read(self._tail, self.size - self._tail)
-        base, body = None, b""
+        base: Reading | None = None
+        body: Buffer = b""
         with suppress(NotFound):  # removed meanwhile: what was added makes it anew, as `>>` does
             found = await self._store.get_range(key, 0, MERGED)
             body = found.body
-            size = len(body) if found.size is None else found.size
-            if size + len(added) > MERGED:
+            if found.size + len(added) > MERGED:
                 return False
-            base = Reading(self._store, key, found.etag, size, found.modified)
+            base = Reading(self._store, key, found.etag, found.size, found.modified)
         local = LocalFile(self._directory)
         try:
-            local.write(0, body + added)
+            local.write(0, body)
+            local.write(len(body), added)
         except OSError:
             local.close()
             raise

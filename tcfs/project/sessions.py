@@ -19,7 +19,7 @@ from tcfs.project._documents import Documents
 from tcfs.project._together import all_of, together
 from tcfs.project.agents import SURE
 from tcfs.project.errors import Missing
-from tcfs.stores import Entry, ETag, NotFound, Object
+from tcfs.stores import Buffer, Entry, ETag, NotFound, Object
 from tcfs.wire import Malformed, keys
 from tcfs.wire.sessions import SessionMeta
 from tcfs.wire.times import iso, nanoseconds
@@ -243,15 +243,16 @@ class Sessions:
         """Take note that the parts of a session are not what they were."""
         self._seen.pop(session, None)
 
-    async def read(self, transcript: Transcript, offset: int, size: int) -> bytes:
-        """Return a range of a transcript, fewer bytes at its end; raises Gone, and as a get does.
+    async def read(self, transcript: Transcript, offset: int, size: int) -> Sequence[Buffer]:
+        """Return a range of a transcript, in pieces; raises Gone, and as a get does.
 
-        Whatever number of parts it lies in, they are asked for together.
+        There are fewer bytes at its end. Whatever number of parts it lies in, they are asked for
+        together.
         """
         pieces = [partial(self._piece, *it) for it in transcript.pieces(offset, size)]
-        return b"".join(await all_of(pieces, AT_ONCE))
+        return await all_of(pieces, AT_ONCE)
 
-    async def _piece(self, key: str, offset: int, length: int) -> bytes:
+    async def _piece(self, key: str, offset: int, length: int) -> Buffer:
         try:
             body = (await self._store.get_range(key, offset, length)).body
         except NotFound:

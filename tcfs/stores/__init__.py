@@ -2,6 +2,7 @@
 
 from tcfs.stores._base import (
     MAX_WHOLE,
+    Buffer,
     Capabilities,
     Dated,
     Entry,
@@ -9,6 +10,7 @@ from tcfs.stores._base import (
     NotModified,
     Object,
     Offset,
+    Range,
     Store,
     boottime,
 )
@@ -31,6 +33,7 @@ from tcfs.stores._errors import (
 __all__ = [
     "MAX_WHOLE",
     "AlreadyExists",
+    "Buffer",
     "Capabilities",
     "Conflict",
     "Dated",
@@ -45,6 +48,7 @@ __all__ = [
     "OutcomeUnknown",
     "Oversized",
     "PreconditionFailed",
+    "Range",
     "ReadOnly",
     "Store",
     "StoreError",

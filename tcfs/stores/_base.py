@@ -11,6 +11,8 @@ MAX_WHOLE: Final = 16 << 20  # bytes of an object that `get` returns: no documen
 
 ETag = NewType("ETag", str)
 """What identifies one version of an object, without quotation marks. Opaque."""
+Buffer = bytes | memoryview
+"""Bytes that are handed on as they came: a large read is not copied on its way."""
 
 
 @final
@@ -27,15 +29,22 @@ class Entry:
 @final
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object, or the range of it that was asked for. `modified` is in ns since 1970.
-
-    `size` is what the whole of it has, where a range was asked for.
-    """
+    """An object. `modified` is in nanoseconds since 1970."""
 
     body: bytes
     etag: ETag
     modified: int
-    size: int | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What was asked for of an object. `modified` is in ns since 1970; the whole has `size`."""
+
+    body: Buffer
+    etag: ETag
+    modified: int
+    size: int
 
 
 @final
@@ -127,7 +136,7 @@ class Store(Protocol):
         """
         ...
 
-    async def get_range(self, key: str, offset: int, length: int) -> Object:
+    async def get_range(self, key: str, offset: int, length: int) -> Range:
         """Return at most `length` bytes from `offset` on; fewer, or none, at the end.
 
         Raises:

@@ -17,6 +17,7 @@ from tcfs.stores._base import (
     ETag,
     Object,
     Offset,
+    Range,
     boottime,
     check_whole,
 )
@@ -63,11 +64,26 @@ class Control:
         self._bucket = clients.account.bucket
 
     def get(self, key: str, **how: str) -> Object:
-        """Return an object; `how` is what boto3 calls Range or IfNoneMatch.
+        """Return an object; `how` is what boto3 calls IfNoneMatch.
 
         Raises:
             Oversized: the answer has more than `MAX_WHOLE` bytes, which were not read.
         """
+        body, answer = self._get(key, how)
+        return Object(body, unquoted(answer.get("ETag")), nanoseconds(answer["LastModified"]))
+
+    def get_range(self, key: str, offset: int, length: int) -> Range:
+        """Return at most `length` bytes, which are not 0, from `offset` on; raises as `get`."""
+        body, answer = self._get(key, {"Range": f"bytes={offset}-{offset + length - 1}"})
+        told = answer.get("ContentRange")
+        if told is None:  # a server that knows no ranges sends the whole
+            body, size = body[offset : offset + length], len(body)
+        else:
+            size = int(told.rpartition("/")[2])
+        etag, modified = unquoted(answer.get("ETag")), nanoseconds(answer["LastModified"])
+        return Range(body, etag, modified, size)
+
+    def _get(self, key: str, how: dict[str, str]) -> tuple[bytes, Any]:
         answer = self._clients.control().get_object(Bucket=self._bucket, Key=key, **how)
         with answer["Body"] as body:
             length = answer.get("ContentLength")
@@ -75,9 +91,7 @@ class Control:
             # Given a number, botocore would not see that an answer was cut short.
             data: bytes = body.read(MAX_WHOLE + 1 if length is None else None)
             check_whole(key, len(data))
-        modified = nanoseconds(answer["LastModified"])
-        size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else None
-        return Object(data, unquoted(answer.get("ETag")), modified, size)
+        return data, answer
 
     def head(self, key: str) -> Entry:
         """Return what a listing would show."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final, final
 import obstore
 from obstore.exceptions import NotModifiedError
 
-from tcfs.stores._base import Entry, ETag, NotModified, Object, check_whole
+from tcfs.stores._base import Entry, ETag, NotModified, Object, Range, check_whole
 from tcfs.stores._s3_account import Clients
 from tcfs.stores._s3_control import Control, is_plain, nanoseconds, quoted, unquoted
 from tcfs.stores._s3_errors import of_botocore, of_obstore
 from tcfs.stores._s3_list import entry_of
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult, PutMode
+    from obstore import GetOptions, PutMode
 
 JSON: Final = "application/json"
 
@@ -37,18 +37,19 @@ class Objects:
             answer = obstore.get(self._clients.reads(), key, options=options)
         except NotModifiedError:
             return NotModified()
-        check_whole(key, answer.meta["size"])
-        found = _object(answer)
-        return Object(found.body, found.etag, found.modified)
+        meta = answer.meta
+        check_whole(key, meta["size"])
+        body = answer.bytes().to_bytes()
+        return Object(body, unquoted(meta["e_tag"]), nanoseconds(meta["last_modified"]))
 
-    def get_range(self, key: str, offset: int, length: int) -> Object:
+    def get_range(self, key: str, offset: int, length: int) -> Range:
         """Return at most `length` bytes from `offset` on; none past the end."""
         if length <= 0:
             return self._nothing(key)
         try:
             if not is_plain(key):
-                return self._control.get(key, Range=f"bytes={offset}-{offset + length - 1}")
-            return self._fetch(key, {"range": (offset, offset + length)})
+                return self._control.get_range(key, offset, length)
+            return self._range(key, offset, length)
         except Exception as error:
             if 416 in (of_obstore(error).status, of_botocore(error).status):
                 return self._nothing(key)
@@ -84,12 +85,16 @@ class Objects:
         else:
             self._control.delete(key)
 
-    def _fetch(self, key: str, options: "GetOptions | None") -> Object:
-        return _object(obstore.get(self._clients.reads(), key, options=options))
+    def _range(self, key: str, offset: int, length: int) -> Range:
+        how: GetOptions = {"range": (offset, offset + length)}
+        answer = obstore.get(self._clients.reads(), key, options=how)
+        meta = answer.meta
+        modified = nanoseconds(meta["last_modified"])
+        return Range(memoryview(answer.bytes()), unquoted(meta["e_tag"]), modified, meta["size"])
 
-    def _nothing(self, key: str) -> Object:
+    def _nothing(self, key: str) -> Range:
         entry = self.head(key)
-        return Object(b"", entry.etag, entry.modified, entry.size)
+        return Range(b"", entry.etag, entry.modified, entry.size)
 
     def _get_odd(self, key: str, etag: ETag | None) -> Object | NotModified:
         try:
@@ -106,13 +111,6 @@ class Objects:
         if if_match is not None:
             how["IfMatch"] = quoted(if_match)
         return self._control.put(key, body, **how)
-
-
-def _object(answer: "GetResult") -> Object:
-    meta = answer.meta
-    body = answer.bytes().to_bytes()
-    modified = nanoseconds(meta["last_modified"])
-    return Object(body, unquoted(meta["e_tag"]), modified, meta["size"])
 
 
 def content_type(key: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from tcfs.stores._base import (
     NotModified,
     Object,
     Offset,
+    Range,
     boottime,
     check_whole,
 )
@@ -89,7 +90,7 @@ class FileStore:
         """Return an object's newest version, or NotModified; raises as `Store.get` does."""
         return await self._read(key, partial(self._get, encoded(key), if_none_match))
 
-    async def get_range(self, key: str, offset: int, length: int) -> Object:
+    async def get_range(self, key: str, offset: int, length: int) -> Range:
         """Return at most `length` bytes from `offset` on; raises as `Store.get_range` does."""
         return await self._read(key, partial(self._get_range, encoded(key), offset, length))
 
@@ -194,14 +195,14 @@ class FileStore:
             os.close(fd)
         return NotModified() if unchanged else Object(body, etag, found.st_mtime_ns)
 
-    def _get_range(self, key: bytes, offset: int, length: int) -> Object:
+    def _get_range(self, key: bytes, offset: int, length: int) -> Range:
         fd, found = self._disk.open_object(key)
         try:
             etag = _file_etag.of_open(fd, found)
             body = _read_range(fd, offset, length)
         finally:
             os.close(fd)
-        return Object(body, etag, found.st_mtime_ns, found.st_size)
+        return Range(body, etag, found.st_mtime_ns, found.st_size)
 
     def _create(self, key: bytes, body: bytes) -> ETag:
         if self._etag(key) is not None:  # lost already; save the fsync
@@ -331,7 +332,8 @@ def _read_all(fd: int) -> bytes:
 
 
 def _read_range(fd: int, offset: int, length: int) -> bytes:
-    body = bytearray()
-    while len(body) < length and (more := os.pread(fd, length - len(body), offset + len(body))):
-        body += more
-    return bytes(body)
+    parts: list[bytes] = []
+    while length > 0 and (part := os.pread(fd, length, offset)):
+        parts.append(part)
+        offset, length = offset + len(part), length - len(part)
+    return b"".join(parts)

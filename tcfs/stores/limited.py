@@ -8,7 +8,17 @@ no imitation: whoever deletes looks at `capabilities` first, and has another way
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from typing import Final, Protocol, final
 
-from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Store
+from tcfs.stores._base import (
+    Capabilities,
+    Dated,
+    Entry,
+    ETag,
+    NotModified,
+    Object,
+    Offset,
+    Range,
+    Store,
+)
 from tcfs.stores._errors import (
     AlreadyExists,
     Denied,
@@ -148,7 +158,7 @@ class Limited:
         """Return an object, or NotModified; raises as `Store.get` does."""
         return await self._store.get(key, if_none_match=if_none_match)
 
-    async def get_range(self, key: str, offset: int, length: int) -> Object:
+    async def get_range(self, key: str, offset: int, length: int) -> Range:
         """Return a range of an object; raises as `Store.get_range` does."""
         return await self._store.get_range(key, offset, length)
 

@@ -15,7 +15,17 @@ from collections.abc import (
 )
 from typing import Final, Protocol, Self, TypeVar, final
 
-from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Store
+from tcfs.stores._base import (
+    Capabilities,
+    Dated,
+    Entry,
+    ETag,
+    NotModified,
+    Object,
+    Offset,
+    Range,
+    Store,
+)
 
 T = TypeVar("T")
 
@@ -63,7 +73,7 @@ class Observed:
         """Return an object, or NotModified; raises as `Store.get` does."""
         return await self._told("GET", self._store.get(key, if_none_match=if_none_match))
 
-    async def get_range(self, key: str, offset: int, length: int) -> Object:
+    async def get_range(self, key: str, offset: int, length: int) -> Range:
         """Return a range of an object; raises as `Store.get_range` does."""
         return await self._told("GET", self._store.get_range(key, offset, length))
 

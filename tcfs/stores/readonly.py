@@ -7,7 +7,17 @@ itself: marking mail as read, mending a status, a heartbeat.
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from typing import Final, NoReturn, final
 
-from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Store
+from tcfs.stores._base import (
+    Capabilities,
+    Dated,
+    Entry,
+    ETag,
+    NotModified,
+    Object,
+    Offset,
+    Range,
+    Store,
+)
 from tcfs.stores._errors import ReadOnly
 
 
@@ -41,7 +51,7 @@ class Reading:
         """Return an object, or NotModified; raises as `Store.get` does."""
         return await self._store.get(key, if_none_match=if_none_match)
 
-    async def get_range(self, key: str, offset: int, length: int) -> Object:
+    async def get_range(self, key: str, offset: int, length: int) -> Range:
         """Return a range of an object; raises as `Store.get_range` does."""
         return await self._store.get_range(key, offset, length)
 

@@ -26,7 +26,7 @@ from typing import Final, TypeVar, final
 from obstore.exceptions import BaseError
 
 from tcfs.stores import _retry, _threads
-from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset
+from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Range
 from tcfs.stores._errors import (
     AlreadyExists,
     InvalidKey,
@@ -166,7 +166,7 @@ class S3Store:
         full = self._full(key)
         return await self._read(full, partial(self._objects.get, full, if_none_match))
 
-    async def get_range(self, key: str, offset: int, length: int) -> Object:
+    async def get_range(self, key: str, offset: int, length: int) -> Range:
         """Return at most `length` bytes from `offset` on; raises as `Store.get_range` does."""
         full = self._full(key)
         return await self._read(full, partial(self._objects.get_range, full, offset, length))

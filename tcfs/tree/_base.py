@@ -14,7 +14,7 @@ from typing import Final, final
 
 from tcfs.project import WALK
 from tcfs.project.errors import Exists, Missing, NotAllowed, OtherDirectory, ViewOnly
-from tcfs.stores import NotFound
+from tcfs.stores import Buffer, NotFound
 from tcfs.wire.ids import AgentId
 
 HOUR: Final = 3600.0
@@ -267,7 +267,7 @@ class Handle:
     async def until_readable(self) -> None:
         """Wait until a read would return at once, and take nothing; raises what it would raise."""
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return at most `size` bytes from `offset` on; none at the end. May block."""
         raise OSError(errno.EBADF, "not open for reading")
 

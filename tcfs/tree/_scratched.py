@@ -224,6 +224,6 @@ async def _copy(file: File, to: Scratch, caller: Caller) -> None:
             raise NotAllowed(f"{file.path} cannot be renamed")
         # Straight to where it is counted: a plain file may be of any size.
         while part := await handle.read(len(to), PART):
-            to.write(len(to), part)
+            to.write(len(to), bytes(part))
     finally:
         await handle.release()

@@ -5,7 +5,7 @@ from typing import Final, Self, final
 
 from tcfs.project.artifacts import Adder, Found, Reader, Writer
 from tcfs.project.errors import Invalid, Missing
-from tcfs.stores import Entry, NotFound, Store
+from tcfs.stores import Buffer, Entry, NotFound, Store
 from tcfs.tree._base import FRESH, Attributes, Caller, File, Handle, Keep, OpenMode
 from tcfs.tree._text import is_line
 from tcfs.tree._view import View
@@ -121,7 +121,7 @@ class ReadHandle(Handle):
         self._reader = reader
         self.paged = paged
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return a range."""
         return await self._reader.read(offset, size)
 
@@ -150,7 +150,7 @@ class WriteHandle(Handle):
         self._at_once = at_once
         self._killed = False
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return what was written, over what was there."""
         return await self._writer.read(offset, size)
 
@@ -247,7 +247,7 @@ class Ranges(Handle):
         self._store = store
         self._key = key
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return a range."""
         return (await self._store.get_range(self._key, offset, size)).body
 
@@ -260,4 +260,4 @@ async def read_whole(store: Store, key: str, limit: int) -> bytes:
         raise Missing(f"{key} does not exist") from None
     if len(found.body) > limit:
         raise Invalid(f"{key} is larger than {limit} bytes; copy it instead")
-    return found.body
+    return bytes(found.body)

@@ -4,12 +4,14 @@ import errno
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
+import trio
+
 from tcfs.project import WALK
 from tcfs.project._ahead import Ahead, Later
 from tcfs.project.agents import SURE
 from tcfs.project.errors import Missing, ViewOnly
 from tcfs.project.sessions import Gone, Session, Sessions, Transcript
-from tcfs.stores import Entry
+from tcfs.stores import Buffer, Entry
 from tcfs.tree._base import (
     HOUR,
     STATIC,
@@ -243,7 +245,7 @@ class TranscriptFile(File):
 class TranscriptHandle(Handle):
     """Reads a transcript by ranges, and follows it where it grows, or is begun anew."""
 
-    __slots__ = ("_ahead", "_session", "_sessions", "_transcript")
+    __slots__ = ("_ahead", "_one", "_session", "_sessions", "_transcript")
 
     def __init__(
         self, sessions: Sessions, session: Session, transcript: Transcript, later: Later
@@ -251,27 +253,29 @@ class TranscriptHandle(Handle):
         self._sessions = sessions
         self._session = session
         self._transcript = transcript
+        self._one = trio.Lock()  # threads may share what was opened
         self._ahead = Ahead(self._fetch, self._cut, later)
 
-    async def read(self, offset: int, size: int) -> bytes:
+    async def read(self, offset: int, size: int) -> Buffer:
         """Return a range; what follows is asked for meanwhile if this is read through."""
-        # Past what was the end there may be more by now; from the start on, another generation.
-        if offset == 0:
-            await self._follow(WALK if not self._transcript.size else SURE)
-        elif offset >= self._transcript.size and not await self._grew(offset):
-            return b""
-        for _ in range(AGAIN):
-            try:
-                return await self._ahead.read(offset, size, self._transcript.size)
-            except Gone:
-                await self._go_on()
-        raise self._stale()
+        async with self._one:
+            # Past what was the end there may be more by now; from the start on, another generation.
+            if offset == 0:
+                await self._follow(WALK if not self._transcript.size else SURE)
+            elif offset >= self._transcript.size and not await self._grew(offset):
+                return b""
+            for _ in range(AGAIN):
+                try:
+                    return await self._ahead.read(offset, size, self._transcript.size)
+                except Gone:
+                    await self._go_on()
+            raise self._stale()
 
     async def release(self) -> None:
         """Ask for nothing more."""
         self._ahead.drop()
 
-    async def _fetch(self, offset: int, size: int) -> bytes:
+    async def _fetch(self, offset: int, size: int) -> Sequence[Buffer]:
         return await self._sessions.read(self._transcript, offset, size)
 
     def _cut(self, offset: int, limit: int) -> int:

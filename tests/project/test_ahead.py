@@ -1,6 +1,6 @@
 """What is asked for ahead of whoever reads a long file through."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -32,7 +32,7 @@ class File:
     def cut(offset: int, limit: int) -> int:
         return limit // PART * PART if limit // PART * PART > offset else limit
 
-    async def fetch(self, offset: int, size: int) -> bytes:
+    async def fetch(self, offset: int, size: int) -> Sequence[bytes]:
         self.asked.append((offset, size))
         self.under_way += 1
         self.most = max(self.most, self.under_way)
@@ -42,7 +42,8 @@ class File:
             self.under_way -= 1
         if self.failing is not None:
             raise self.failing
-        return content(offset, size)
+        found = content(offset, size)
+        return [found[: size // 3], found[size // 3 :]]
 
 
 def content(offset: int, size: int) -> bytes:
