@@ -1,6 +1,6 @@
 """How a transcript of 1 GiB opens and reads, against bare parallel gets of the same parts.
 
-The parts are as a mirror leaves them: 16 MiB where they were merged, 1 MiB where they were not. A
+The parts are as a mirror leaves them: some MiB where they were merged, 1 MiB where they were not. A
 reader begins with nothing of it in this machine's memory: each mount is new. Requests are counted
 by the mounts themselves, in `.tcfs/metrics`.
 """
@@ -18,12 +18,13 @@ from typing import Final
 
 from bench.rows import Bench
 from bench.waking import Make
+from tcfs.project._merging import LARGEST
 from tcfs.project.sessions import Session
 from tests.exposition import parse
 from tests.project.mirrored import named, part_key, write_meta
 
 SIZE: Final = 1 << 30
-LAYOUTS: Final = {"merged": 16 << 20, "as mirrored": 1 << 20}  # bytes of a part
+LAYOUTS: Final = {"merged": LARGEST, "as mirrored": 1 << 20}  # bytes of a part
 AT_ONCE: Final = 8  # bare gets
 ROUNDS: Final = 3
 CHUNK: Final = 1 << 20

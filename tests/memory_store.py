@@ -15,6 +15,7 @@ import trio
 
 from tcfs.stores import (
     AlreadyExists,
+    Buffer,
     Capabilities,
     Conflict,
     Dated,
@@ -208,11 +209,11 @@ class MemoryStore:
             return _entry(key, self._find(key))
 
     async def put(
-        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+        self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:
         async with self._request("PUT", key):
-            self._write("PUT", key, lambda: self._put(key, body, if_absent, if_match))
-            return _etag(body)
+            self._write("PUT", key, lambda: self._put(key, bytes(body), if_absent, if_match))
+            return _etag(bytes(body))
 
     async def put_dated(self, key: str, body: bytes, *, if_match: ETag | None = None) -> Dated:
         return Dated(await self.put(key, body, if_match=if_match), self._bucket.offset)

@@ -7,19 +7,19 @@ between, meta names parts that are there.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any, Final, final
 
 from tcfs.project._mirrored import added, generation_of
 from tcfs.project._together import all_of
 from tcfs.project.errors import Missing
-from tcfs.stores import Buffer, NotFound, Store
+from tcfs.stores import NotFound, Store
 from tcfs.wire import keys
 from tcfs.wire.sessions import Part, SessionMeta
 
 LARGEST: Final = 8 << 20  # bytes of a merged part: it is held in memory
 LARGE: Final = LARGEST // 2  # a part of this size is merged no more, or all was copied each time
-AT_ONCE: Final = 8  # parts read at the same time
+AT_ONCE: Final = 4  # parts read at the same time
 
 PartKey = Callable[[Part], str]
 
@@ -87,22 +87,28 @@ async def merge(
 
 async def _written(store: Store, key: PartKey, uuid: str, now: str, group: Sequence[Part]) -> Part:
     """Write what a group is to be, and let go of the bytes; raises as `merge` does."""
-    body = b"".join(await all_of([partial(_body, store, key(it), it) for it in group], AT_ONCE))
+    sizes = [it.uploaded_bytes or 0 for it in group]
+    ends = list(accumulate(sizes))
+    body = memoryview(bytearray(ends[-1]))  # each part is let go of as soon as it is in its place
+    places = [body[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    await all_of(
+        [partial(_read, store, key(it), to) for it, to in zip(group, places, strict=True)], AT_ONCE
+    )
     merged = _merged(group, uuid, now, len(body))
     # No other write is ever to this key, so a repeated one changes nothing.
     await store.put(key(merged), body)
     return merged
 
 
-async def _body(store: Store, key: str, part: Part) -> Buffer:
-    size = part.uploaded_bytes or 0
+async def _read(store: Store, key: str, to: memoryview) -> None:
+    size = len(to)
     try:
         found = await store.get_range(key, 0, size + 1)
     except NotFound:
         raise Missing(f"{key} is gone; its session is not merged") from None
     if len(found.body) != size:
         raise Missing(f"{key} is not what meta.json says of it; its session is not merged")
-    return found.body
+    to[:] = found.body
 
 
 def _merged(group: Sequence[Part], uuid: str, now: str, size: int) -> Part:

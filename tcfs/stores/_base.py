@@ -149,7 +149,7 @@ class Store(Protocol):
         ...
 
     async def put(
-        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+        self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:
         """Store an object whole and return its ETag.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 import obstore
 from obstore.exceptions import NotModifiedError
 
-from tcfs.stores._base import Entry, ETag, NotModified, Object, Range, check_whole
+from tcfs.stores._base import Buffer, Entry, ETag, NotModified, Object, Range, check_whole
 from tcfs.stores._s3_account import Clients
 from tcfs.stores._s3_control import Control, is_plain, nanoseconds, quoted, unquoted
 from tcfs.stores._s3_errors import of_botocore, of_obstore
@@ -61,10 +61,10 @@ class Objects:
             return self._control.head(key)
         return entry_of(obstore.head(self._clients.reads(), key))
 
-    def put(self, key: str, body: bytes, *, if_absent: bool, if_match: ETag | None) -> ETag:
+    def put(self, key: str, body: Buffer, *, if_absent: bool, if_match: ETag | None) -> ETag:
         """Store an object."""
         if not is_plain(key):
-            return self._put_odd(key, body, if_absent=if_absent, if_match=if_match)
+            return self._put_odd(key, bytes(body), if_absent=if_absent, if_match=if_match)
         mode: PutMode = "create" if if_absent else "overwrite"
         if if_match is not None:
             mode = {"e_tag": quoted(if_match)}

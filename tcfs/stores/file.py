@@ -17,6 +17,7 @@ import trio
 
 from tcfs.stores import _file_etag, _retry, _threads
 from tcfs.stores._base import (
+    Buffer,
     Capabilities,
     Dated,
     Entry,
@@ -102,7 +103,7 @@ class FileStore:
         return entry
 
     async def put(
-        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+        self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:
         """Store an object whole and return its ETag; raises as `Store.put` does."""
         path = encoded(key)
@@ -204,7 +205,7 @@ class FileStore:
             os.close(fd)
         return Range(body, etag, found.st_mtime_ns, found.st_size)
 
-    def _create(self, key: bytes, body: bytes) -> ETag:
+    def _create(self, key: bytes, body: Buffer) -> ETag:
         if self._etag(key) is not None:  # lost already; save the fsync
             raise AlreadyExists(f"{key.decode()!r} exists already")
         self._sweep_once()
@@ -232,7 +233,7 @@ class FileStore:
         finally:
             os.close(fd)
 
-    def _replace(self, key: bytes, body: bytes, if_match: ETag | None, seconds: float) -> ETag:
+    def _replace(self, key: bytes, body: Buffer, if_match: ETag | None, seconds: float) -> ETag:
         if if_match is not None:
             self._compare(key, if_match)  # lost already; save the fsync
         self._sweep_once()
@@ -314,7 +315,7 @@ def _seal(fd: int) -> ETag:
     return etag
 
 
-def _write_all(fd: int, body: bytes) -> None:
+def _write_all(fd: int, body: Buffer) -> None:
     left = memoryview(body)
     while left:
         left = left[os.write(fd, left) :]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from typing import Final, Protocol, final
 
 from tcfs.stores._base import (
+    Buffer,
     Capabilities,
     Dated,
     Entry,
@@ -127,7 +128,7 @@ class Limited:
         return self._store.secrets()
 
     async def put(
-        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+        self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:
         """Store an object whole; raises as `Store.put` does."""
         if self._trusts(if_absent, if_match):

@@ -16,6 +16,7 @@ from collections.abc import (
 from typing import Final, Protocol, Self, TypeVar, final
 
 from tcfs.stores._base import (
+    Buffer,
     Capabilities,
     Dated,
     Entry,
@@ -86,7 +87,7 @@ class Observed:
         return await self._told("HEAD", self._store.clock())
 
     async def put(
-        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+        self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:
         """Store an object whole; raises as `Store.put` does."""
         put = self._store.put(key, body, if_absent=if_absent, if_match=if_match)

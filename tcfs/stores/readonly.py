@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
 from typing import Final, NoReturn, final
 
 from tcfs.stores._base import (
+    Buffer,
     Capabilities,
     Dated,
     Entry,
@@ -78,7 +79,7 @@ class Reading:
         return await self._store.any_under(prefix)
 
     async def put(
-        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+        self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:
         """Refuse."""
         self._refuse(key)

@@ -26,7 +26,17 @@ from typing import Final, TypeVar, final
 from obstore.exceptions import BaseError
 
 from tcfs.stores import _retry, _threads
-from tcfs.stores._base import Capabilities, Dated, Entry, ETag, NotModified, Object, Offset, Range
+from tcfs.stores._base import (
+    Buffer,
+    Capabilities,
+    Dated,
+    Entry,
+    ETag,
+    NotModified,
+    Object,
+    Offset,
+    Range,
+)
 from tcfs.stores._errors import (
     AlreadyExists,
     InvalidKey,
@@ -177,7 +187,7 @@ class S3Store:
         return self._mine(await self._read(full, partial(self._objects.head, full)))
 
     async def put(
-        self, key: str, body: bytes, *, if_absent: bool = False, if_match: ETag | None = None
+        self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
     ) -> ETag:
         """Store an object whole and return its ETag; raises as `Store.put` does."""
         full = self._full(key)
