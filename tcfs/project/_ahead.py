@@ -13,6 +13,7 @@ from typing import Final, final
 
 import trio
 
+from tcfs.project._apart import Later
 from tcfs.project.sessions import Gone
 from tcfs.stores import Buffer, StoreError
 
@@ -24,8 +25,6 @@ Fetch = Callable[[int, int], Awaitable[Sequence[Buffer]]]
 """Returns so many bytes from an offset on, in pieces; raises Gone, and as a get does."""
 Cut = Callable[[int, int], int]
 """Returns where a range that begins at an offset best ends, not after another."""
-Later = Callable[[Callable[[], Awaitable[object]]], None]
-"""Starts what nobody waits for."""
 
 
 @final

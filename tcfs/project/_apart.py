@@ -8,6 +8,9 @@ from typing import Final
 
 import trio
 
+Later = Callable[[Callable[[], Awaitable[object]]], None]
+"""Starts what nobody waits for (`Project.later`)."""
+
 log: Final = logging.getLogger(__name__)
 
 

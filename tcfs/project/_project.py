@@ -106,7 +106,7 @@ class Project:
         self.ready = Ready(context, self.steps, self.watcher, background, work)
         self.locks = Locks(context, work)
         self.upkeep = Upkeep(tenures, journal, self.steps.chores, self.locks, how.deadline)
-        self.memory = Memory(self.documents, writer, clock)
+        self.memory = Memory(self.documents, writer, clock, self.later)
         self.mail = Mail(self.documents, clock)
         cursors = Cursors(self.documents, writer, clock)
         self.unread = Unread(self.mail, cursors, self.documents, self.watcher, clock)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, final
 
+from tcfs.project._apart import Later
 from tcfs.project._batches import batches
 from tcfs.project._clock import Clock
 from tcfs.project._conditional import Lost, Writer
@@ -43,11 +44,14 @@ class Value:
 class Memory:
     """The memory of a project, as one mount acts on it."""
 
-    def __init__(self, documents: Documents, writer: Writer, clock: Clock) -> None:
+    def __init__(
+        self, documents: Documents, writer: Writer, clock: Clock, later: Later
+    ) -> None:
         self._documents = documents
         self._store = documents.store
         self._writer = writer
         self._clock = clock
+        self._later = later
         self._alone = Locks()
         self._joined = Joined(self._alone)
 
@@ -162,7 +166,7 @@ class Memory:
         async with self._alone.hold(name):
             found = await self._documents.read(keys.memory(name), max_age=WALK)
             document = self._document(agent, content, _parsed(found))
-            await self._keep_version(name, agent, document)
+            await self._keep(self._version(name, agent), name, document)
             if self._store.capabilities.create and self._store.capabilities.replace:
                 await self._replace(name, document, found)
             else:
@@ -212,7 +216,7 @@ class Memory:
                 by = value_setter(lost.current)
                 raise Exists(f"memory/{name} exists, set by {by}; > replaces it") from None
             if content:
-                await self._keep_version_later(name, agent, document)
+                await self._keep_now_or_later(name, agent, document)
 
     async def append(self, name: str, agent: AgentId, content: bytes) -> None:
         """Add to the end of a value, atomically across hosts; a key without one gets it.
@@ -246,7 +250,7 @@ class Memory:
                 found = lost.current
             else:
                 break
-        await self._keep_version_later(name, agent, document)
+        await self._keep_now_or_later(name, agent, document)
 
     async def delete(self, name: str) -> None:
         """Remove a value; its versions stay. One that is not there is removed already."""
@@ -298,17 +302,22 @@ class Memory:
             keys.memory(name), document.encode, mine, base.etag if base else None
         )
 
-    async def _keep_version(self, name: str, agent: AgentId, document: MemoryValue) -> None:
+    def _version(self, name: str, agent: AgentId) -> str:
+        """Return the key of a new version, which is written there by all its attempts."""
         leaf = keys.AppendLeaf(self._clock.stamp(), agent, fresh()[:8])
-        version = replace(document, key=name, recent=())
-        await self._store.put(f"{keys.history(name)}{leaf}.json", version.encode())
+        return f"{keys.history(name)}{leaf}.json"
 
-    async def _keep_version_later(self, name: str, agent: AgentId, document: MemoryValue) -> None:
+    async def _keep(self, key: str, name: str, document: MemoryValue) -> None:
+        await self._store.put(key, replace(document, key=name, recent=()).encode())
+
+    async def _keep_now_or_later(self, name: str, agent: AgentId, document: MemoryValue) -> None:
         # The value is there and acknowledged; a version that is missing must not deny it.
+        keep = partial(self._keep, self._version(name, agent), name, document)
         try:
-            await self._keep_version(name, agent, document)
+            await keep()
         except StoreError as error:
-            log.warning("memory/%s was written, a version of it was not kept: %s", name, error)
+            log.info("memory/%s is written, and its version not yet: %s", name, error)
+            self._later(keep)
 
 
 def _parsed(found: Object | None) -> MemoryValue | None:

@@ -7,7 +7,8 @@ from typing import Final, final
 import trio
 
 from tcfs.project import WALK
-from tcfs.project._ahead import Ahead, Later
+from tcfs.project._ahead import Ahead
+from tcfs.project._apart import Later
 from tcfs.project.agents import SURE
 from tcfs.project.errors import Missing, ViewOnly
 from tcfs.project.sessions import Gone, Session, Sessions, Transcript

@@ -57,6 +57,17 @@ async def test_value_is_not_written_when_its_version_cannot_be(tmp_path: Path) -
     assert store.stored() == []
 
 
+async def test_version_that_is_not_taken_at_once_comes_after_the_value(tmp_path: Path) -> None:
+    """A version that follows its value is tried again for half a minute."""
+    store = MemoryStore()
+    async with mounted(store, tmp_path) as project:
+        store.fail("memory/_history/*", Fault.REFUSED)
+        await project.memory.create("k", A, b"one\n")
+        store.fail("memory/_history/*", Fault.ANSWER_LOST)
+        await project.memory.append("k", A, b"two\n")
+    assert versions(store) == ["one", "one\ntwo"], "each once"
+
+
 async def test_create_is_for_keys_without_a_value(tmp_path: Path) -> None:
     store = MemoryStore()
     async with mounted(store, tmp_path) as project:
