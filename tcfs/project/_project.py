@@ -181,6 +181,8 @@ class Project:
                     yield project
                     if not how.lasting:
                         work.cancel_scope.deadline = trio.current_time() + FAREWELL
+                if work.cancel_scope.cancelled_caught:
+                    log.warning("it is done, but not all notes of it are stored: no answer in time")
                 await project._deliver()
                 await (project._sign_off() if how.lasting else project._clear_up())
                 background.cancel_scope.cancel()

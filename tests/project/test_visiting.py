@@ -51,7 +51,9 @@ async def test_agent_that_was_offline_is_shown_alive(tmp_path: Path) -> None:
     assert present(store, "agents/a.json")["status"] == "active"
 
 
-async def test_end_does_not_wait_long_for_what_nobody_waits_for(tmp_path: Path) -> None:
+async def test_end_does_not_wait_long_for_what_nobody_waits_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = MemoryStore()
 
     async def hang() -> None:
@@ -63,6 +65,7 @@ async def test_end_does_not_wait_long_for_what_nobody_waits_for(tmp_path: Path) 
         project.acted(A)
         await trio.sleep(1)
     assert trio.current_time() - began <= 1 + 2 * FAREWELL
+    assert "not all notes of it are stored" in caplog.text
 
 
 async def test_claim_of_unknown_outcome_is_given_back_before_the_end(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def register_of(history: Iterable[Operation]) -> Register:
 def without_unseen(history: Iterable[Operation]) -> list[Operation]:
     """Return a value's history without the writes of unknown outcome that nobody ever read.
 
-    Every text written must be another. If an order explains a history with such a write then one
+    No text written may be in another. If an order explains a history with such a write then one
     does without: whatever it left was replaced before anybody looked. One that was read took effect
     before that read ended, which is its end then.
     """

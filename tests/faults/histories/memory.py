@@ -110,7 +110,7 @@ def _write(
             kinds = [APPEND if lasting and it == SET else it for it in wanted]
             act = mine.choice([*kinds, *kinds, GET])
             with lock:
-                text = f"{next(tokens)}-{client.agent}\n"
+                text = f"{next(tokens):07}-{client.agent}\n"  # none is in another
             _do(recorder, client, name, act, text)
 
     with ThreadPoolExecutor(len(crew)) as threads:
@@ -177,15 +177,14 @@ def _look(made: Fleet, values: Values, name: str, history: Sequence[Operation]) 
     for it in history:
         if it.act == GET:
             continue
-        # A line, not the end of another: `1-a` is in `11-a` as well.
-        count = f"\n{value}".count(f"\n{it.given}")
+        count = value.count(it.given)
         if count > 1:
             values.doubled.append(f"{name}: {it} is there {count} times")
         if it.told != "done" or it.end is None:
             continue
         if only_added and count != 1:
             values.lost.append(f"{name}: {it} is not there")
-        elif f"\n{it.given}" not in f"\n{versions}\n{value}":
+        elif it.given not in versions and it.given not in value:
             values.lost.append(f"{name}: {it} is in no version")
     for each in (*values.lost, *values.doubled):
         say(f"  {each}")
