@@ -5,21 +5,10 @@ at all. Reads, and writes without a condition, go through as they are. A conditi
 no imitation: whoever deletes looks at `capabilities` first, and has another way (protocol.md).
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
-from typing import Final, Protocol, final
+from collections.abc import AsyncIterable
+from typing import Protocol, final
 
-from tcfs.stores._base import (
-    Buffer,
-    Capabilities,
-    Dated,
-    Entry,
-    ETag,
-    NotModified,
-    Object,
-    Offset,
-    Range,
-    Store,
-)
+from tcfs.stores._base import Buffer, Capabilities, Dated, ETag, Store
 from tcfs.stores._errors import (
     AlreadyExists,
     Denied,
@@ -30,6 +19,7 @@ from tcfs.stores._errors import (
     Unavailable,
     Unsupported,
 )
+from tcfs.stores._wrapper import Wrapper
 
 
 class Otherwise(Protocol):
@@ -100,32 +90,23 @@ class BestEffort:
 
 
 @final
-class Limited:
+class Limited(Wrapper):
     """`store` with `capabilities`; what they lack of conditional puts `otherwise` does."""
 
     def __init__(self, store: Store, capabilities: Capabilities, otherwise: Otherwise) -> None:
-        self.capabilities = capabilities
-        self._store: Final = store
+        super().__init__(store)
+        self._capabilities = capabilities
         self._otherwise = otherwise
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the store was found to do."""
+        return self._capabilities
 
     def judge(self, capabilities: Capabilities, otherwise: Otherwise) -> None:
         """Take note of what was found since; it counts for all that is sent from now on."""
-        self.capabilities = capabilities
+        self._capabilities = capabilities
         self._otherwise = otherwise
-
-    @property
-    def url(self) -> str:
-        """Where this is."""
-        return self._store.url
-
-    @property
-    def identity(self) -> str:
-        """Which project of which service this is."""
-        return self._store.identity
-
-    def secrets(self) -> Collection[str]:
-        """Return what requests are and were signed with."""
-        return self._store.secrets()
 
     async def put(
         self, key: str, body: Buffer, *, if_absent: bool = False, if_match: ETag | None = None
@@ -145,41 +126,11 @@ class Limited:
             if_match = None
         return await self._store.put_dated(key, body, if_match=if_match)
 
-    async def clock(self) -> Offset | None:
-        """Return what the store's clock shows; raises as `Store.clock` does."""
-        return await self._store.clock()
-
     async def delete(self, key: str, *, if_match: ETag | None = None) -> None:
         """Remove an object; raises as `Store.delete` does."""
         if if_match is not None and not self.capabilities.delete:
             raise Unsupported(f"{key!r} is kept: this store deletes whatever the condition")
         await self._store.delete(key, if_match=if_match)
-
-    async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
-        """Return an object, or NotModified; raises as `Store.get` does."""
-        return await self._store.get(key, if_none_match=if_none_match)
-
-    async def get_range(self, key: str, offset: int, length: int) -> Range:
-        """Return a range of an object; raises as `Store.get_range` does."""
-        return await self._store.get_range(key, offset, length)
-
-    async def head(self, key: str) -> Entry:
-        """Return what a listing would show; raises as `Store.head` does."""
-        return await self._store.head(key)
-
-    def list(
-        self, prefix: str, *, start_after: str | None = None
-    ) -> AsyncIterator[Sequence[Entry]]:
-        """Yield the objects under `prefix`, in pages; raises as `Store.list` does."""
-        return self._store.list(prefix, start_after=start_after)
-
-    async def list_dir(self, prefix: str) -> tuple[Sequence[str], Sequence[Entry]]:
-        """Return one level below `prefix`; raises as `Store.list_dir` does."""
-        return await self._store.list_dir(prefix)
-
-    async def any_under(self, prefix: str) -> bool:
-        """Tell whether at least one key begins with `prefix`."""
-        return await self._store.any_under(prefix)
 
     async def upload(
         self,
@@ -196,14 +147,6 @@ class Limited:
         written = await self._store.upload(key, parts)
         await self._otherwise.confirm(key, written)
         return written
-
-    async def copy(self, source: str, target: str) -> ETag:
-        """Store an object under a second key; raises as `Store.copy` does."""
-        return await self._store.copy(source, target)
-
-    async def aclose(self) -> None:
-        """Let go of what the store holds."""
-        await self._store.aclose()
 
     def _trusts(self, if_absent: bool, if_match: ETag | None) -> bool:
         if if_absent:

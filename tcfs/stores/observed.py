@@ -10,23 +10,12 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Collection,
     Sequence,
 )
 from typing import Final, Protocol, Self, TypeVar, final
 
-from tcfs.stores._base import (
-    Buffer,
-    Capabilities,
-    Dated,
-    Entry,
-    ETag,
-    NotModified,
-    Object,
-    Offset,
-    Range,
-    Store,
-)
+from tcfs.stores._base import Buffer, Dated, Entry, ETag, NotModified, Object, Offset, Range, Store
+from tcfs.stores._wrapper import Wrapper
 
 T = TypeVar("T")
 
@@ -44,31 +33,12 @@ class Observer(Protocol):
 
 
 @final
-class Observed:
+class Observed(Wrapper):
     """`store`, whose requests `observer` is told of."""
 
     def __init__(self, store: Store, observer: Observer) -> None:
-        self._store: Final = store
+        super().__init__(store)
         self._observer: Final = observer
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the store can do, as it is known by now."""
-        return self._store.capabilities
-
-    @property
-    def url(self) -> str:
-        """Where this is."""
-        return self._store.url
-
-    @property
-    def identity(self) -> str:
-        """Which project of which service this is."""
-        return self._store.identity
-
-    def secrets(self) -> Collection[str]:
-        """Return what requests are and were signed with."""
-        return self._store.secrets()
 
     async def get(self, key: str, *, if_none_match: ETag | None = None) -> Object | NotModified:
         """Return an object, or NotModified; raises as `Store.get` does."""
@@ -139,10 +109,6 @@ class Observed:
         etag = await self._told("COPY", self._store.copy(source, target))
         self._observer.changed(target, etag)
         return etag
-
-    async def aclose(self) -> None:
-        """Let go of what the store holds."""
-        await self._store.aclose()
 
     async def _told(self, verb: str, request: Awaitable[T]) -> T:
         return await _timed(verb, lambda: request, self._observer)
