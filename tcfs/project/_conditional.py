@@ -66,7 +66,7 @@ class Writer:
         unanswered: Exception | None = None
         for attempt, pause in enumerate(pauses(), 1):
             body = encode(attempt)
-            self._documents.forget(key)
+            sent = self._documents.sending(key)
             try:
                 if base is None:
                     etag = await self._store.put(key, body, if_absent=True)
@@ -81,7 +81,7 @@ class Writer:
                 raise
             else:
                 written = Object(body, etag, self._now())
-                self._documents.wrote(key, body, etag, written.modified)
+                self._documents.wrote(key, body, etag, written.modified, sent=sent)
                 return written
             current = await self._read_back(key, unanswered)
             if current is not None and mine(current):
@@ -105,7 +105,7 @@ class Writer:
         """
         unanswered: Exception | None = None
         for pause in pauses():
-            self._documents.forget(key)
+            sent = self._documents.sending(key)
             try:
                 await self._store.delete(key, if_match=base)
             except (PreconditionFailed, NotFound, Conflict, Unavailable) as error:
@@ -116,7 +116,7 @@ class Writer:
                     raise _unknown(key, unanswered) from error
                 raise
             else:
-                self._documents.deleted(key)
+                self._documents.deleted(key, sent=sent)
                 return
             current = await self._read_back(key, unanswered)
             if current is None or not ours(current):

@@ -1,6 +1,7 @@
 """Documents as they were last seen, so that seeing them again costs no more than asking."""
 
 import logging
+import math
 import sys
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -23,7 +24,8 @@ AT_ONCE: Final = 64  # requests of one `read_many`
 @dataclass(frozen=True, slots=True)
 class _Seen:
     object: Object | None
-    asked: float  # trio time at which the question was put
+    asked: float  # trio time at which the question was put; it was so at some moment since
+    told: float  # trio time before which no question was put whose answer may replace this
 
     @property
     def size(self) -> int:
@@ -122,16 +124,28 @@ class Documents:
         match = seen is not None and seen.object is not None and seen.object.etag == entry.etag
         return seen.object if seen and match else None
 
-    def wrote(self, key: str, body: bytes, etag: ETag, modified: int) -> None:
-        """Take note of a write of ours that surely happened, and when it was sent at the latest."""
-        self._remember(key, Object(body, etag, modified), trio.current_time())
+    def sending(self, key: str) -> float:
+        """Take note that a write of ours is sent now, and return when that is."""
+        self.forget(key)
+        return trio.current_time()
 
-    def deleted(self, key: str) -> None:
-        """Take note of a delete of ours that surely happened.
+    def wrote(self, key: str, body: bytes, etag: ETag, modified: int, *, sent: float) -> None:
+        """Take note of a write of ours that surely happened, between `sent` and now.
 
-        A read that began before it and is answered after it changes nothing then.
+        A read that began before now and is answered later changes nothing then. That others have
+        written since, while our answer was on its way, or we stood still, a read will tell.
         """
-        self._remember(key, None, trio.current_time())
+        self._done(key, Object(body, etag, modified), sent)
+
+    def deleted(self, key: str, *, sent: float) -> None:
+        """Take note of a delete of ours that surely happened, as `wrote` does of a write."""
+        self._done(key, None, sent)
+
+    def _done(self, key: str, now: Object | None, sent: float) -> None:
+        # What was read meanwhile may be what was there before, or what has come after.
+        doubtful = key in self._seen
+        self.forget(key)
+        self._keep(key, _Seen(now, -math.inf if doubtful else sent, trio.current_time()))
 
     def forget(self, key: str) -> None:
         """Take note that the object may have changed."""
@@ -141,10 +155,12 @@ class Documents:
 
     def _remember(self, key: str, answer: Object | None, asked: float) -> None:
         before = self._seen.get(key)
-        if before is not None and before.asked > asked:
+        if before is not None and before.told > asked:
             return  # a later question was answered first
         self.forget(key)
-        seen = _Seen(answer, asked)
+        self._keep(key, _Seen(answer, asked, asked))
+
+    def _keep(self, key: str, seen: _Seen) -> None:
         self._seen[key] = seen
         self._size += seen.size
         while self._size > self._limit:

@@ -210,19 +210,22 @@ class Agents:
 
     async def _register(self, agent: AgentId, document: Agent) -> None:
         body = document.encode()
-        self._documents.forget(keys.agent(agent))
-        self._wrote(agent, document, body, await self._store.put(keys.agent(agent), body))
+        sent = self._documents.sending(keys.agent(agent))
+        etag = await self._store.put(keys.agent(agent), body)
+        self._wrote(agent, document, body, etag, sent)
 
     async def _put(self, agent: AgentId, document: Agent, base: ETag | None) -> None:
         body = document.encode()
-        self._documents.forget(keys.agent(agent))
+        sent = self._documents.sending(keys.agent(agent))
         dated = await self._store.put_dated(keys.agent(agent), body, if_match=base)
         self._clock.observe(dated.offset)
-        self._wrote(agent, document, body, dated.etag)
+        self._wrote(agent, document, body, dated.etag, sent)
 
-    def _wrote(self, agent: AgentId, document: Agent, body: bytes, etag: ETag) -> None:
+    def _wrote(
+        self, agent: AgentId, document: Agent, body: bytes, etag: ETag, sent: float
+    ) -> None:
         self._ours[agent] = _Known(document, etag)
-        self._documents.wrote(keys.agent(agent), body, etag, self._clock.now())
+        self._documents.wrote(keys.agent(agent), body, etag, self._clock.now(), sent=sent)
 
     def _presence(self, agent: AgentId, found: Object) -> Presence:
         document = _parse(agent, found)

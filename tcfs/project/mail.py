@@ -126,9 +126,9 @@ class Mail:
     async def delete(self, box: Mailbox, name: str) -> None:
         """Remove one message; one that is not there is removed already."""
         key = f"{keys.mail(box)}{name}.json"
-        self._documents.forget(key)
+        sent = self._documents.sending(key)
         await self._store.delete(key)
-        self._documents.deleted(key)
+        self._documents.deleted(key, sent=sent)
 
     async def letters(self, box: Mailbox, entries: Sequence[Entry]) -> Sequence[Letter]:
         """Return the messages of objects that `entries` just showed."""

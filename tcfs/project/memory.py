@@ -255,9 +255,9 @@ class Memory:
     async def delete(self, name: str) -> None:
         """Remove a value; its versions stay. One that is not there is removed already."""
         async with self._alone.hold(name):
-            self._documents.forget(keys.memory(name))
+            sent = self._documents.sending(keys.memory(name))
             await self._store.delete(keys.memory(name))
-            self._documents.deleted(keys.memory(name))
+            self._documents.deleted(keys.memory(name), sent=sent)
 
     def _document(self, agent: AgentId, content: bytes, before: MemoryValue | None) -> MemoryValue:
         if len(content) > MAX_VALUE:
@@ -292,9 +292,9 @@ class Memory:
     async def _put(self, name: str, document: MemoryValue) -> None:
         key = keys.memory(name)
         body = document.encode()
-        self._documents.forget(key)
+        sent = self._documents.sending(key)
         etag = await self._store.put(key, body)
-        self._documents.wrote(key, body, etag, self._clock.now())
+        self._documents.wrote(key, body, etag, self._clock.now(), sent=sent)
 
     async def _write(self, name: str, document: MemoryValue, base: Object | None) -> None:
         mine = partial(_carries, document.nonce)

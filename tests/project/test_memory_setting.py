@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tcfs.project._documents import WALK
 from tcfs.project.memory import Memory
 from tcfs.stores import ETag, NotModified, Object, OutcomeUnknown, Oversized
 from tcfs.stores.deadline import within
@@ -19,6 +20,23 @@ KEY = "memory/a.json"
 
 async def content(memory: Memory) -> bytes:
     return (await memory.read("a")).content
+
+
+async def test_a_mount_that_stood_still_while_it_was_answered_shows_what_came_since(
+    tmp_path: Path,
+) -> None:
+    """What an `open` shows was in the bucket after it began."""
+    store = MemoryStore()
+    async with mounted(store, tmp_path / "1") as one, mounted(store.other(), tmp_path / "2") as two:
+        await two.memory.set("a", B, b"zero\n")
+
+        async def stand_still() -> None:
+            await two.memory.append("a", B, b"two\n")
+            await trio.sleep(1)
+
+        store.after("PUT", KEY, stand_still)
+        await one.memory.append("a", A, b"one\n")
+        assert (await one.memory.read("a", max_age=WALK)).content == b"zero\none\ntwo\n"
 
 
 @pytest.mark.parametrize("there", [True, False])

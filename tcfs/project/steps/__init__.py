@@ -296,13 +296,13 @@ class Steps:
             found = await documents.read(key)
             if found is None:
                 return
-            documents.forget(key)
+            sent = documents.sending(key)
             condition = found.etag if self._context.conditional_delete else None
             try:
                 await documents.store.delete(key, if_match=condition)
             except PreconditionFailed:
                 raise NotHolder(f"steps/{step}/{name} was written just now; look again") from None
-            documents.deleted(key)
+            documents.deleted(key, sent=sent)
 
     async def _remove_dead_claim(self, step: StepId) -> None:
         # One that was given back, or landed late, would hold the step again without the status.

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from trio.testing import MockClock
 
 from tests.memory_store import ALL, NO_DELETE
 from tests.project import test_exploration as steps
+from tests.project import test_locks_exploration as locks
 from tests.project import test_values_exploration as values
 from tests.project.exploring import explore
 from tests.project.parties import A
@@ -54,6 +56,13 @@ def sets() -> Iterator[Set]:
                 f"steps, {start}, {capabilities.delete}: faults",
                 partial(explore, make=StepWorld, start=start, fates=steps.FATES, **how),
             )
+    # How a mount that dies leaves a lock is all in the suite.
+    for start, capabilities in product(locks.STARTS, (ALL, NO_DELETE)):
+        how = {"firsts": locks.ACTS, "seconds": locks.ACTS, "capabilities": capabilities}
+        yield (
+            f"locks, {start}, {capabilities.delete}: faults",
+            partial(explore, make=locks.LockWorld, start=start, fates=locks.FATES, **how),
+        )
 
 
 async def _at_once(work: Callable[[], object]) -> object:
