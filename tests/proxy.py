@@ -39,6 +39,7 @@ class Sent(enum.Enum):
     WHOLE = enum.auto()
     HALF = enum.auto()  # the connection is reset in the middle of it
     SLOWLY = enum.auto()  # its body comes in drips
+    ENDLESSLY = enum.auto()  # its body comes again and again; its header says how long that is
 
 
 @final
@@ -337,6 +338,8 @@ class _Conversation:
             _reset(self._connection)
             return False
         self._connection.sendall(head)
+        while how is Sent.ENDLESSLY:
+            self._connection.sendall(body)  # until whoever asked goes
         size = -(-len(body) // DRIPS) or 1
         for begin in range(0, len(body), size):
             if self._hung_up(PAUSE):
@@ -362,7 +365,8 @@ def _head(method: str, said: Answer) -> bytes:
     lines += [
         f"{name}: {value}" for name, value in said.headers.items() if name.lower() not in _HOP
     ]
-    length = said.headers.get("Content-Length") if method == "HEAD" else None
+    told = method == "HEAD" or said.sent is Sent.ENDLESSLY
+    length = said.headers.get("Content-Length") if told else None
     if said.status not in (204, 304):
         lines.append(f"Content-Length: {length or len(said.body)}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")

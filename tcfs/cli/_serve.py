@@ -25,7 +25,7 @@ from tcfs.fuse import CannotMount, Identity, Options
 from tcfs.fuse import serve as serve_mount
 from tcfs.fuse.mountpoints import check_fuse
 from tcfs.project import Project
-from tcfs.stores import Denied, ReadOnly, Store, Unsupported
+from tcfs.stores import Denied, ReadOnly, Store, Unavailable, Unsupported
 from tcfs.stores.deadline import within
 from tcfs.stores.readonly import Reading
 from tcfs.stores.s3 import S3Store
@@ -157,7 +157,11 @@ async def _present(project: Project, deadline: float) -> str | None:
     host = None
     try:
         with within(deadline):
-            host = await project.agents.elsewhere(project.agent)
+            # The store was there a moment ago: one answer that is late ends no mount.
+            try:
+                host = await project.agents.elsewhere(project.agent)
+            except Unavailable as error:
+                log.warning("where else agent %s is alive is not known: %s", project.agent, error)
             await project.present()
     except (Denied, ReadOnly) as error:
         # It can be read, and every write will be told the same.

@@ -19,8 +19,9 @@ class Directories:
         return key in self._names
 
     def add(self, key: str) -> None:
-        """Remember one that was made."""
+        """Remember one that was made, and those above: others may remove what else is in them."""
         self._names.add(key)
+        self.keep(key)
 
     def drop(self, key: str) -> None:
         """Forget one that was removed."""

@@ -38,7 +38,7 @@ from tcfs.project.ready import Ready
 from tcfs.project.sessions import Sessions
 from tcfs.project.steps import LEASE, Context, Steps
 from tcfs.project.steps._watch import StepWatcher
-from tcfs.stores import ETag, Store, StoreError
+from tcfs.stores import ETag, Store, StoreError, Unavailable
 from tcfs.stores.deadline import DEFAULT, within
 from tcfs.stores.observed import Observed
 from tcfs.wire.ids import AgentId, Mailbox, fresh
@@ -99,7 +99,6 @@ class Project:
             tenures=(tenures := Tenures(clock, journal)),
             lease=how.lease,
             deadline=how.deadline,
-            conditional_delete=store.capabilities.delete,
         )
         self.steps = Steps(context, StepWatcher(context, self.watcher, background), work)
         self.afters = Afters(context, self.steps)
@@ -195,10 +194,14 @@ class Project:
     async def present(self) -> None:
         """Register the mount's agent, and keep it and all that act here alive from now on.
 
-        Mail that an earlier mount left is sent. Raises what a put raises.
+        Mail that an earlier mount left is sent. Where the store does not answer now, a heartbeat
+        registers the agent. Raises what a put raises but Unavailable.
         """
         self.outbox.inherit()
-        await self.agents.register(self.agent)
+        try:
+            await self.agents.register(self.agent)
+        except Unavailable as error:
+            log.warning("agent %s is not registered yet: %s", self.agent, error)
         # Not by the registration itself: what tells the time takes 0.3 s to import.
         self.later(lambda: self.clock.ask(self.store))
         start_apart(self._background, self._beat)
@@ -225,6 +228,7 @@ class Project:
             await survived(partial(self._do_later, self._say_alive))
 
     async def _say_alive(self) -> None:
+        await self.agents.acted(self.agent)
         await self.agents.beat(self.steps.held_here())
 
     async def _deliver(self) -> None:

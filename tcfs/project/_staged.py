@@ -25,7 +25,7 @@ from tcfs.stores import (
     Unavailable,
 )
 from tcfs.stores.backoff import pauses
-from tcfs.stores.deadline import remaining, within
+from tcfs.stores.deadline import remaining, unhurried, within
 
 PIECE: Final = 1 << 20  # bytes that go to and from the disk at once
 
@@ -165,7 +165,9 @@ class Staged:
         for pause in pauses():
             base = None if self.exclusive else self.base
             try:
-                return await self._save_over(key, base, if_absent=base is None)
+                # What an attempt may wait without progress is what those before it have left.
+                with unhurried(max(0.0, end - trio.current_time())):
+                    return await self._save_over(key, base, if_absent=base is None)
             except (AlreadyExists, PreconditionFailed):
                 if unanswered is not None:
                     raise unanswered from None  # what is there may be ours, or another's like it

@@ -76,6 +76,7 @@ class Ready:
         self._backlog = Backlog(context)
         self._current = False  # whether the backlog is being followed
         self._scope: trio.CancelScope | None = None  # of the task that follows it
+        self._rest = trio.CancelScope()  # in which the follower waits for changes
         self._takers: list[_Taker] = []
         self._queue: deque[_Taker] = deque()  # those of them for whom nothing is tried
         self._trying: set[StepId] = set()
@@ -128,6 +129,7 @@ class Ready:
         elif self._current:
             self._tell_of_cycles(self._backlog, [agent])
             self._serve()
+            self._rest.cancel()
         try:
             await taker.done.wait()
         except BaseException:
@@ -205,6 +207,7 @@ class Ready:
         elif not taker.gone and not taker.done.is_set():
             self._queue.appendleft(taker)
             self._serve()
+            self._rest.cancel()  # what was left may have been done while this was tried
         if won is not None and not taker.gone:
             with within(self._context.deadline):
                 await self._steps.begin(won, None)
@@ -248,7 +251,7 @@ class Ready:
                 await self._send_home()
                 self._serve()
                 changes: Changes = {}
-                with trio.move_on_after(self._backlog.next_end()):
+                with trio.move_on_after(self._backlog.next_end()) as self._rest:
                     changes = await watch.changes()
                 if changes:
                     await self._patiently(partial(self._backlog.change, changes))

@@ -21,6 +21,7 @@ from tcfs.stores._base import (
     boottime,
     check_whole,
 )
+from tcfs.stores._errors import Oversized, Unsupported
 from tcfs.stores._s3_account import Clients
 
 # Empty, `.` and `..` segments, and control characters: object_store's `Path::parse` raises on
@@ -73,24 +74,34 @@ class Control:
         return Object(body, unquoted(answer.get("ETag")), nanoseconds(answer["LastModified"]))
 
     def get_range(self, key: str, offset: int, length: int) -> Range:
-        """Return at most `length` bytes, which are not 0, from `offset` on; raises as `get`."""
-        body, answer = self._get(key, {"Range": f"bytes={offset}-{offset + length - 1}"})
+        """Return at most `length` bytes, which are not 0, from `offset` on.
+
+        Raises:
+            Unsupported: the answer has something else.
+        """
+        try:
+            body, answer = self._get(key, {"Range": f"bytes={offset}-{offset + length - 1}"})
+        except Oversized:
+            raise _another_range(key) from None
         told = answer.get("ContentRange")
         if told is None:  # a server that knows no ranges sends the whole
             body, size = body[offset : offset + length], len(body)
         else:
             size = int(told.rpartition("/")[2])
+            end = min(offset + length, size)
+            if told != f"bytes {offset}-{end - 1}/{size}" or len(body) != end - offset:
+                raise _another_range(key)
         etag, modified = unquoted(answer.get("ETag")), nanoseconds(answer["LastModified"])
         return Range(body, etag, modified, size)
 
     def _get(self, key: str, how: dict[str, str]) -> tuple[bytes, Any]:
         answer = self._clients.control().get_object(Bucket=self._bucket, Key=key, **how)
         with answer["Body"] as body:
-            length = answer.get("ContentLength")
-            check_whole(key, length or 0)
-            # Given a number, botocore would not see that an answer was cut short.
-            data: bytes = body.read(MAX_WHOLE + 1 if length is None else None)
+            check_whole(key, answer.get("ContentLength") or 0)
+            # Without a number, what comes is read, whatever the length that was told.
+            data: bytes = body.read(MAX_WHOLE + 1)
             check_whole(key, len(data))
+            body.read(1)  # at its end, botocore sees whether an answer was cut short
         return data, answer
 
     def head(self, key: str) -> Entry:
@@ -196,6 +207,11 @@ class Control:
         self._clients.control().abort_multipart_upload(
             Bucket=self._bucket, Key=key, UploadId=upload
         )
+
+
+def _another_range(key: str) -> Unsupported:
+    text = "the answer does not hold the range that was asked for; this service cannot do that"
+    return Unsupported(f"{key!r}: {text}")
 
 
 def _offset(answer: Any, sent: int) -> Offset | None:

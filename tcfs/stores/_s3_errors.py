@@ -47,7 +47,7 @@ class Answer:
     code: str = ""
     sent: bool = True  # whether the request can have reached the service
     retry_after: float | None = None
-    reason: str = ""  # why there is no status
+    reason: str = ""  # why there is no status, or what it stands for
 
 
 _DENIED: Final = frozenset(
@@ -102,6 +102,8 @@ def of_obstore(error: Exception) -> Answer:
         return Answer(301, name or "PermanentRedirect")
     if "NotPartial" in dump or "UnexpectedRange" in dump:
         return Answer(reason="the answer does not hold the range that was asked for", status=501)
+    if "MissingContentLength" in dump:
+        return Answer(reason="the answer does not say how long it is", status=501)
     if type(error).__name__ == "UnauthenticatedError":  # boto3's chain raised
         return Answer(401, "NoCredentials", sent=False)
     if untrusted := _UNTRUSTED.search(dump):
@@ -184,9 +186,8 @@ def no_credentials(bucket: str, why: str) -> str:
 def translate(answer: Answer, asked: Asked, bucket: str, key: str) -> StoreError:
     """Return the error of our tree for an answer to a request about `key`."""
     status, code = answer.status, answer.code
-    said = f"{status} {code}".strip() if status else answer.reason
     about = f"{key!r} in bucket {bucket}" if key else f"bucket {bucket}"
-    text = f"{about}: the store said {said}" if status else f"{about}: {said}"
+    text = f"{about}: {answer.reason or f'the store said {status} {code}'.strip()}"
     match status:
         case None if answer.sent and asked is not Asked.READ:
             return OutcomeUnknown(f"{text}; read it back to see whether it was stored")

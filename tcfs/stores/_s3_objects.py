@@ -9,13 +9,14 @@ import obstore
 from obstore.exceptions import NotModifiedError
 
 from tcfs.stores._base import Buffer, Entry, ETag, NotModified, Object, Range, check_whole
+from tcfs.stores._errors import Unsupported
 from tcfs.stores._s3_account import Clients
 from tcfs.stores._s3_control import Control, is_plain, nanoseconds, quoted, unquoted
 from tcfs.stores._s3_errors import of_botocore, of_obstore
 from tcfs.stores._s3_list import entry_of
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, PutMode
+    from obstore import GetOptions, GetResult, PutMode
 
 JSON: Final = "application/json"
 
@@ -39,7 +40,7 @@ class Objects:
             return NotModified()
         meta = answer.meta
         check_whole(key, meta["size"])
-        body = answer.bytes().to_bytes()
+        body = bytes(_body(key, answer))
         return Object(body, unquoted(meta["e_tag"]), nanoseconds(meta["last_modified"]))
 
     def get_range(self, key: str, offset: int, length: int) -> Range:
@@ -90,7 +91,7 @@ class Objects:
         answer = obstore.get(self._clients.reads(), key, options=how)
         meta = answer.meta
         modified = nanoseconds(meta["last_modified"])
-        return Range(memoryview(answer.bytes()), unquoted(meta["e_tag"]), modified, meta["size"])
+        return Range(_body(key, answer), unquoted(meta["e_tag"]), modified, meta["size"])
 
     def _nothing(self, key: str) -> Range:
         entry = self.head(key)
@@ -111,6 +112,20 @@ class Objects:
         if if_match is not None:
             how["IfMatch"] = quoted(if_match)
         return self._control.put(key, body, **how)
+
+
+def _body(key: str, answer: "GetResult") -> memoryview:
+    """Return what an answer holds, of which no more is read than it says.
+
+    `bytes()` of an answer reads what comes, though it were without end.
+    """
+    begin, end = answer.range
+    # A part is at least as large as that, but for the last: what is right has one.
+    body = memoryview(next(iter(answer.stream(min_chunk_size=end - begin + 1)), b""))
+    if len(body) != end - begin:
+        text = "the answer is not as long as it says; this service cannot be read"
+        raise Unsupported(f"{key!r}: {text}")
+    return body
 
 
 def content_type(key: str) -> dict[str, str]:

@@ -21,11 +21,11 @@ from typing import Final, Protocol, TypeVar, final
 
 import trio
 
-from tcfs.stores import _threads
 from tcfs.stores._base import ETag
 from tcfs.stores._errors import NotFound, OutcomeUnknown, Unsupported
 from tcfs.stores._s3_control import Control
 from tcfs.stores._s3_objects import content_type
+from tcfs.stores.deadline import anew
 
 T = TypeVar("T")
 
@@ -33,10 +33,10 @@ SMALL: Final = 1 << 20  # bytes that go as any other put
 PART: Final = 8 << 20
 MAX_PARTS: Final = 10_000  # S3's limit
 _AT_ONCE: Final = 4
-_CLEANING: Final = 5.0  # seconds
+_CLEANING: Final = 0.8  # seconds that an operation may end late by it
 
 
-class Writer(Protocol):
+class Asker(Protocol):
     """Runs a blocking request in a worker thread, retried and with its errors translated."""
 
     async def __call__(self, attempt: Callable[[], T], /) -> T:
@@ -53,18 +53,19 @@ async def _nothing() -> None:
 class Wish:
     """How an object is to be stored: whatever is there, or under a condition.
 
-    `put` does so in one request. `write` is for requests that may be repeated, `finish` for the
-    one that decides, to which `condition` is given once `look` has not refused.
+    `put` does so in one request. `ask` is for requests that may be repeated and store no object,
+    whatever became of them; `finish` for the one that decides, to which `condition` is given once
+    `look` has not refused.
     """
 
     put: Callable[[bytes], Awaitable[ETag]]
-    write: Writer
-    finish: Writer
+    ask: Asker
+    finish: Asker
     condition: Mapping[str, str] = field(default_factory=dict)
     look: Callable[[], Awaitable[None]] = _nothing
 
     def under(
-        self, condition: Mapping[str, str], finish: Writer, look: Callable[[], Awaitable[None]]
+        self, condition: Mapping[str, str], finish: Asker, look: Callable[[], Awaitable[None]]
     ) -> "Wish":
         """Return the same under a condition, as boto3 calls it."""
         return replace(self, condition=condition, finish=finish, look=look)
@@ -79,13 +80,13 @@ async def upload(control: Control, key: str, parts: AsyncIterable[bytes], how: W
         if len(first) < PART:
             headers = {**content_type(key), **how.condition}
             return await how.finish(partial(control.put, key, first, **headers))
-        name = await how.write(partial(control.begin, key, **content_type(key)))
+        name = await how.ask(partial(control.begin, key, **content_type(key)))
         try:
-            etags = await _send(control, key, name, first, blocks, how.write)
+            etags = await _send(control, key, name, first, blocks, how.ask)
             await how.look()
             return await _finish(control, key, name, etags, how)
         except BaseException:
-            await _abort(control, key, name)
+            await _abort(control, key, name, how.ask)
             raise
 
 
@@ -95,14 +96,14 @@ async def _send(
     name: str,
     first: bytes,
     rest: AsyncIterator[bytes],
-    write: Writer,
+    ask: Asker,
 ) -> list[str]:
     etags: dict[int, str] = {}
     room = trio.Semaphore(_AT_ONCE)
 
     async def send(number: int, block: bytes) -> None:
         try:
-            etags[number] = await write(partial(control.part, key, name, number, block))
+            etags[number] = await ask(partial(control.part, key, name, number, block))
         finally:
             room.release()
 
@@ -125,7 +126,7 @@ async def _finish(control: Control, key: str, name: str, etags: Sequence[str], h
         return await how.finish(partial(control.finish, key, name, etags, **how.condition))
     except NotFound:
         # The upload is gone: an attempt before this one, whose answer was lost, has finished it.
-        found = await how.write(partial(control.head, key))
+        found = await how.ask(partial(control.head, key))
         if found.etag != _whole(etags):
             raise OutcomeUnknown(f"{key!r} may be stored, and then replaced; read it") from None
         return found.etag
@@ -140,14 +141,15 @@ def _whole(etags: Sequence[str]) -> str:
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
-async def _abort(control: Control, key: str, name: str) -> None:
+async def _abort(control: Control, key: str, name: str, ask: Asker) -> None:
     # Parts that stay cost money until the bucket's life cycle removes them. The operation's time
-    # may be up, so this has its own.
+    # may be up, so this has its own; a request that has no answer by then goes on in its thread.
     with (
-        trio.move_on_after(_CLEANING, shield=True),
-        suppress(Exception),  # botocore's have no common base; the caller hears of the first
+        trio.CancelScope(shield=True),
+        anew(_CLEANING),
+        suppress(Exception),  # the caller hears of the first
     ):
-        await _threads.abandoned(partial(control.abort, key, name))
+        await ask(partial(control.abort, key, name))
 
 
 async def _blocks(parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:

@@ -258,7 +258,7 @@ class S3Store:
         full = self._full(key)
         how = Wish(
             put=partial(self.put, key, if_absent=if_absent, if_match=if_match),
-            write=partial(self._write, full),
+            ask=partial(self._read, full),
             finish=partial(self._write, full),
         )
         if if_absent or if_match is not None:
@@ -325,8 +325,9 @@ class S3Store:
     def _translated(self, full: str, asked: Asked, attempt: Callable[[], T]) -> T:
         try:
             return attempt()
-        except StoreError:
-            raise
+        except StoreError as error:
+            # Its frames would keep an answer that was not read, and the connection it comes by.
+            raise error.with_traceback(None) from None
         except (BaseError, FileNotFoundError) as error:
             answer = of_obstore(error)
         except Exception as error:  # botocore's have no common base

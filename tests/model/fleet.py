@@ -165,6 +165,7 @@ class Fleet:
 
     def make_directory(self, path: str) -> None:
         self.directories.add(path)
+        self.remember(path)
 
     def remove_directory(self, path: str) -> None:
         below = f"{path}/"
@@ -174,7 +175,7 @@ class Fleet:
         self.remember(path)
 
     def remember(self, path: str) -> None:
-        """What was above a file that went by a mount stays there for it."""
+        """What is above that a mount changed stays there for it, whatever others remove."""
         while path := path.rpartition("/")[0]:
             self.directories.add(path)
 

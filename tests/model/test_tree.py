@@ -11,14 +11,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from errno import ENOENT
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tcfs.project.errors import Missing
 from tcfs.tree import Directory
 from tcfs.tree.errnos import errno_of
 from tcfs.wire import keys
@@ -39,7 +41,8 @@ AGENTS = ("a", "b")
 BOXES = (*AGENTS, "_broadcast")
 agents = st.sampled_from(AGENTS)
 everybody = st.sampled_from((*AGENTS, "r"))
-memory_keys = st.sampled_from(("k", "a", "a.b", "a.b.c", "b.c"))
+MEMORY = ("k", "a", "a.b", "a.b.c", "b.c")
+memory_keys = st.sampled_from(MEMORY)
 values = st.sampled_from(("", "v", "v\n", "two\nlines\n", "ü"))
 steps = st.sampled_from(("x", "y"))
 words = st.sampled_from(("pending", "in_progress", *FINAL))
@@ -60,6 +63,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.state = Path(tempfile.mkdtemp(prefix="tcfs-"))
         self.tree: Tree
         self.sent = 0
+        self.looks = count()
         self.running = Running(self._opened)
         for agent in AGENTS:
             self.running.do(self.tree.project.agents.register, AgentId(agent))
@@ -94,6 +98,14 @@ class TreeMachine(RuleBasedStateMachine):
     def cat(self, path: str, by: str = "a") -> str | None:
         """Return what a file holds; None where there is none, or a directory."""
         return self.running.do(self._cat, path, by)
+
+    async def is_ready(self, step: str) -> bool:
+        ready = await self.tree.directory("ready")
+        try:
+            await ready.lookup(step, caller())
+        except Missing:
+            return False
+        return True
 
     async def _cat(self, path: str, by: str) -> str | None:
         try:
@@ -186,7 +198,7 @@ class TreeMachine(RuleBasedStateMachine):
     @invariant()
     def memory_is_as_it_was_left(self) -> None:
         assert set(self.running.do(self.tree.ls, "memory")) == set(self.model.memory)
-        for key in ("k", "a", "a.b", "a.b.c", "b.c"):
+        for key in MEMORY:
             content = self.model.memory.get(key)
             assert self.cat(f"memory/{key}") == (None if content is None else content.decode())
             if content is not None and not any(
@@ -201,6 +213,14 @@ class TreeMachine(RuleBasedStateMachine):
         names = self.running.do(self.tree.ls, f"memory/_history/{key}")
         found = [self.cat(f"memory/_history/{key}/{name}") for name in names]
         assert found == [it.decode() for it in self.model.versions[key]]
+
+    @invariant()
+    def no_version_is_lost(self) -> None:
+        """After each step that of another key is looked for."""
+        key = MEMORY[next(self.looks) % len(MEMORY)]
+        if key in self.model.versions:
+            names = self.running.do(self.tree.ls, f"memory/_history/{key}")
+            assert len(names) == len(self.model.versions[key])
 
     # steps
 
@@ -259,6 +279,7 @@ class TreeMachine(RuleBasedStateMachine):
         assert set(self.running.do(self.tree.ls, "steps")) == there
         assert sorted(self.running.do(self.tree.ls, "ready")) == self.model.ready()
         for name, it in self.model.steps.items():
+            assert self.running.do(self.is_ready, name) == (name in self.model.ready())
             assert self.cat(f"steps/{name}/status") == f"{it.state}\n"
             assert self.cat(f"steps/{name}/owner") == (f"{it.by}\n" if it.claimed else None)
 
@@ -351,6 +372,14 @@ class TreeMachine(RuleBasedStateMachine):
 
     # files
 
+    @initialize(uploaded=st.sets(files), made=st.booleans())
+    def begin(self, uploaded: set[str], made: bool) -> None:
+        for path in sorted(uploaded):
+            self.other_tool_uploads(path, "v")
+        for path in ("artifacts/shared/d", "artifacts/shared/d/e"):
+            if made and not self.model.is_directory(path):
+                self.make_directory("a", path)
+
     @rule(agent=agents, path=files, content=values, adds=st.booleans())
     def write(self, agent: str, path: str, content: str, adds: bool) -> None:
         parent = path.rpartition("/")[0]
@@ -436,11 +465,11 @@ def _texts(shown: str) -> list[str]:
 
 
 def test_tree_follows_its_rules_whoever_else_writes() -> None:
-    profiles.run(TreeMachine, profiles.quick(8, 20))
+    profiles.run(TreeMachine, profiles.quick(16, 20))
 
 
 def test_tree_follows_its_rules_without_conditional_delete() -> None:
-    profiles.run(WithoutConditionalDelete, profiles.quick(4, 20))
+    profiles.run(WithoutConditionalDelete, profiles.quick(8, 20))
 
 
 def at_length(examples: int) -> None:

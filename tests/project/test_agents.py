@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tcfs.project._project import HEARTBEAT
 from tcfs.project.errors import Missing
 from tcfs.stores.deadline import within
 from tcfs.wire.ids import AgentId
@@ -36,6 +37,19 @@ async def test_present_registers_and_the_end_signs_off(tmp_path: Path) -> None:
         assert (found["host"], found["mount"]) == ("host-a", project.mount)
     assert present(store, KEY)["status"] == "offline"
     assert store.closed
+
+
+async def test_agent_whose_registration_is_not_answered_is_registered_by_a_heartbeat(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    store.fail(KEY, Fault.BROKEN)
+    async with mounted(store, tmp_path) as project:
+        await project.present()
+        assert store.body(KEY) is None
+        await trio.sleep(HEARTBEAT + 1)
+        assert present(store, KEY)["status"] == "active"
+    assert present(store, KEY)["status"] == "offline"
 
 
 async def test_mount_that_did_not_register_signs_nobody_off(tmp_path: Path) -> None:

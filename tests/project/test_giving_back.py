@@ -6,11 +6,11 @@ import pytest
 import trio
 
 from tcfs.project.errors import Held, Missing, NotHolder
-from tcfs.stores import OutcomeUnknown
+from tcfs.stores import OutcomeUnknown, Unavailable
 from tcfs.stores.deadline import within
 from tcfs.wire.documents import State
 from tcfs.wire.handoff import HandoffText
-from tests.memory_store import NO_DELETE, Fault, MemoryStore
+from tests.memory_store import ALL, NO_DELETE, Fault, MemoryStore
 from tests.project.parties import (
     CLAIM,
     COMPLETE,
@@ -93,6 +93,45 @@ async def test_without_conditional_delete_a_tombstone_is_left_and_claimed_over(
         assert present(store, CLAIM)["released"] is True
         assert state_of(store).state is PENDING
     assert store.asked("DELETE") == []
+
+
+async def test_what_a_mount_finds_out_of_deletes_counts_from_then_on(tmp_path: Path) -> None:
+    """A first look at the store may fail; the tombstones of that time are not left for ever."""
+    store = MemoryStore(NO_DELETE)
+    async with mounted(store, tmp_path) as project:
+        await take(project.steps, A)
+        store.capabilities = ALL
+        await project.steps.give_back(X, A)
+        assert store.body(CLAIM) is None
+        await take(project.steps, A)
+        store.capabilities = NO_DELETE
+        await project.steps.give_back(X, A)
+        assert present(store, CLAIM)["released"] is True
+
+
+@pytest.mark.parametrize("lost", [HANDOFF, STATUS])
+async def test_finishing_again_what_was_not_answered_stores_the_rest(
+    tmp_path: Path, lost: str
+) -> None:
+    """Who finishes a step until that is answered leaves nothing that says it is in progress."""
+    store = MemoryStore()
+    away = True
+
+    async def unanswered(number: int, verb: str, key: str) -> None:
+        if away and (verb, key) == ("PUT", lost):
+            raise Unavailable("no answer")
+
+    async with mounted(store, tmp_path) as project:
+        won = await take(project.steps, A)
+        await project.steps.begin(won, None)
+        store.each = unanswered
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown, match="is complete, and"), within(2):
+                await project.steps.set_state(X, A, COMPLETE)
+        away = False
+        await project.steps.set_state(X, A, COMPLETE)
+        assert present(store, STATUS)["status"] == "complete"
+        assert present(store, HANDOFF)["state"] == "complete"
 
 
 async def test_reference_finishing_while_a_step_is_given_back_stands(tmp_path: Path) -> None:

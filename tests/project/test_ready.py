@@ -651,3 +651,23 @@ async def test_a_cycle_through_a_step_that_is_done_is_none(
         place(store, keys.after(Y), after=["x"])
         assert await listed(project) == ["x"]
         assert told == []
+
+
+async def test_who_was_being_tried_for_the_last_step_is_sent_home_as_well(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    """It is ENODATA when nothing is pending, though another finishes it during a failing claim."""
+    async with (
+        mounted(store, tmp_path / "1") as project,
+        mounted(store.other(), tmp_path / "2", B) as other,
+    ):
+        await plan(project, X)
+
+        async def finished_meanwhile() -> None:
+            await other.steps.set_state(X, B, COMPLETE)
+            await trio.sleep(5 * TICK)  # that is seen, and nobody is in the queue
+            raise Unavailable("no answer")
+
+        store.before("PUT", keys.claim(X), finished_meanwhile)
+        with trio.fail_after(60), pytest.raises(NothingLeft):
+            await project.ready.take(A)

@@ -19,7 +19,7 @@ from tcfs.project.errors import Held, NotHolder, WontComplete
 from tcfs.project.steps._chores import CATCH_UP, Chores, quietly
 from tcfs.project.steps._claim import Tenure, Terms, claim, held, not_holder, replace_claim
 from tcfs.project.steps._context import Context
-from tcfs.project.steps._finish import finish, hand_off, read_handoff
+from tcfs.project.steps._finish import finish, hand_off, read_handoff, settle
 from tcfs.project.steps._keep import adopt, annotate, renew
 from tcfs.project.steps._look import Look
 from tcfs.project.steps._plan import plan
@@ -267,7 +267,8 @@ class Steps:
                 case State.PENDING:
                     await reopen(self._context, step, agent)
                 case _ if now.state is state and now.agent == agent:
-                    return
+                    await settle(self._context, step, seen)
+                    self._drop(step, agent)
                 case _:
                     try:
                         tenure = self._tenure(step, agent)

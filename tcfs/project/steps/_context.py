@@ -31,7 +31,11 @@ class Context:
     tenures: Tenures
     lease: int  # seconds that a claim lives without being renewed; 0: for ever
     deadline: float  # seconds that an operation may take
-    conditional_delete: bool
+
+    @property
+    def conditional_delete(self) -> bool:
+        """Whether the store deletes only what it is told; a mount may find out later."""
+        return self.documents.store.capabilities.delete
 
     async def look(self, step: StepId, *, max_age: float = 0.0) -> Look:
         """Read claim and status together; either order was explored. Raises what a get raises."""

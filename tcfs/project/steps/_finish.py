@@ -93,6 +93,21 @@ async def _settle_status(context: Context, step: StepId, finished: Claim, result
     raise OutcomeUnknown(f"steps/{step} was finished, and changed at once; look at its status")
 
 
+async def settle(context: Context, step: StepId, seen: Look) -> None:
+    """Store what a finished step lacks, for its finisher, who was not answered and asks again.
+
+    Raises:
+        OutcomeUnknown: it is finished, and does not say so everywhere yet.
+        Denied, ReadOnly
+    """
+    claim = seen.claim
+    if claim is None or claim.result is None or not lacks_status(seen):
+        return
+    with begun(f"steps/{step} is {claim.result.value}"):
+        await _settle_handoff(context, step, claim, claim.result)
+        await mend_status(context, step, seen)
+
+
 async def mend_status(context: Context, step: StepId, seen: Look) -> None:
     """Write the status that a finished claim lacks: its writer crashed between the two.
 

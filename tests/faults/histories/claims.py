@@ -1,4 +1,4 @@
-"""Races for steps: so many contenders of four kinds at once, while requests fail.
+"""Races for steps: so many contenders of five kinds at once, while requests fail.
 
 Of each race: one winner at most, who was told so; whoever was told to have won has the step; and
 whoever was told that the outcome is unknown (EIO) does not keep it.
@@ -21,6 +21,7 @@ from tcfs.wire.documents import Claim, State, Status
 from tcfs.wire.ids import StepId
 from tests.faults.histories.clients import Client, Told
 from tests.faults.histories.fleet import Fleet, fleet, say
+from tests.interop.reference import VERSIONS
 
 DEADLINE: Final = 4.0  # seconds, so that some outcomes are not known in time
 # Races at a time, each with up to so many contenders. Many, since who loses one waits for a second
@@ -117,25 +118,30 @@ def claims(seed: int, count: int, lanes: Sequence[int] = LANES, *, mounts: int =
 
 
 def _crews(made: Fleet, lanes: Sequence[int], count: int) -> Sequence[Sequence[Client]]:
-    """Return the contenders of each lane: of all four kinds, most of them shells on mounts."""
+    """Return the contenders of each lane: of all kinds, most of them shells on mounts."""
     mounts = [
         made.mount("--deadline", str(it)) for it in (DEADLINE, DEADLINE / 2, DEADLINE)[:count]
     ]
     total = sum(lanes)
     names = [f"a{number}" for number in range(total)]
-    # Of ten: five shells, two of the library and one of the command line, one and one.
+
+    def some(every: int, *rests: int) -> list[str]:
+        return [it for number, it in enumerate(names) if number % every in rests]
+
+    # Of ten: five shells, two of the library and one of the command line, one and one. Of thirty
+    # one has the reference's command line, in turn 0.2.0's; the short form's are fewer.
     library = made.library(900, DEADLINE)
-    kinds: list[list[Client]] = [
-        [
-            made.shell(mounts[n % count], it)
-            for n, it in enumerate(names)
-            if n % 10 in (0, 2, 4, 6, 8)
-        ],
-        [*made.agents_of(library, [it for n, it in enumerate(names) if n % 10 in (1, 5)])],
-        [*made.commands([it for n, it in enumerate(names) if n % 10 == 9], DEADLINE)],
-        [*made.reference_library([it for n, it in enumerate(names) if n % 10 == 7])],
-        [*made.direct([it for n, it in enumerate(names) if n % 10 == 3], DEADLINE)],
+    shells = enumerate(some(2, 0))
+    kinds: list[Sequence[Client]] = [
+        [made.shell(mounts[number % count], it) for number, it in shells],
+        made.agents_of(library, some(10, 1, 5)),
+        made.commands(some(10, 9), DEADLINE),
+        made.reference_library(some(30, 7, 17)),
+        made.direct(some(10, 3), DEADLINE),
     ]
+    for version, agents in zip(VERSIONS, (some(60, 27), some(60, 57)), strict=True):
+        if agents:
+            kinds.append(made.reference_commands(version, agents))
     by_name = {client.agent: client for kind in kinds for client in kind}
     crews, at = [], 0
     for size in lanes:

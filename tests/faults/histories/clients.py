@@ -236,6 +236,7 @@ class Command:
         verb = {"send": ["append"], "rmdir": ["rm", "-r"]}.get(act, [act])
         command = [*verb, path, *self.options]
         told = self.program.ask(agent=self.agent, command=command, data=data)
+        assert "Traceback" not in told.text, told.text
         return told if told.done else Told(_meaning(told.text), told.text)
 
 
@@ -274,6 +275,8 @@ class ReferenceCommand:
                 command = ["memory", "set", name, text]
             case "cat", "memory":
                 command = ["memory", "get", name]
+            case "cat", "messages":
+                command = ["inbox", "--new"]
             case "send", "messages":
                 command = ["send", name.removesuffix("/inbox"), text]
             case _:

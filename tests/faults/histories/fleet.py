@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ from tests.servers import Account, SeaweedFS
 
 RATE: Final = 0.1
 LATE: Final = 0.7  # seconds at most by which a request arrives after its client gave it up
+KNOWS: Final = 150.0  # seconds for a mount to find out what the store does while requests fail
 
 
 def _on_its_way(request: Request) -> Answer:
@@ -107,8 +109,8 @@ class Fleet:
     def mount(self, *options: str, clock: int | None = None, agent: str | None = None) -> Mount:
         """Mount the project, on a host of its own where there is one left.
 
-        No request fails while it finds out what the store does: it would have to find out later,
-        and there would be no claims to look at until then.
+        No request fails while the first mounts find out what the store does, so that all begin at
+        once; `again` mounts while they do.
         """
         number = len(self.mounts)
         place = self.places[number] if number < len(self.places) else None
@@ -132,6 +134,31 @@ class Fleet:
         if clock is not None:
             self.stepping.append(mount)
         return mount
+
+    def again(self, mount: Mount, *, anew: bool) -> int:
+        """Mount once more, while requests fail, and return how often nobody answered in time.
+
+        With `anew` it knows nothing of the store, and finds out.
+        """
+        if anew:
+            shutil.rmtree(self.home / "cache", ignore_errors=True)
+        missed = 0
+
+        def starts() -> bool:
+            nonlocal missed
+            try:
+                mount.start()
+            except AssertionError:
+                # A mount that is not answered within seconds is none, and says so as it ends.
+                if not mount.log.rstrip().rpartition("\n")[2].startswith("tcfs: "):
+                    raise
+                missed += 1
+                return False
+            return True
+
+        until(starts, "the mount", KNOWS)
+        until(lambda: "claims: atomic" in mount.out("cat .tcfs/capabilities"), "claims", KNOWS)
+        return missed
 
     def shell(self, mount: Mount, agent: str) -> Shell:
         return self.crew.shell(mount.path, agent)

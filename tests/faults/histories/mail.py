@@ -1,11 +1,13 @@
 """Mail: everybody sends to one mailbox while requests fail, mounts and the server crash.
 
 Every message that was accepted is there in the end, once and whole, in the order of its sender;
-what was not accepted is there at most once.
+what was not accepted is there at most once. Some go to one who reads with the reference's `inbox
+--new`, and has been shown all of them in the end.
 """
 
 import hashlib
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -13,13 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, final
 
+from tcfs.wire import keys
+from tcfs.wire.ids import AgentId
 from tcfs.wire.mail import Message
 from tests.faults.histories.clients import Client, Told
 from tests.faults.histories.fleet import Fleet, fleet, say
 from tests.faults.histories.nemesis import Nemesis
+from tests.interop.reference import NEWEST
 
 DEADLINE: Final = 4.0
 READER: Final = "reader"
+FOREIGN: Final = "foreign-reader"
+PART: Final = 0.01  # of the messages: its cursor holds 1000, and it fetches one after the other
+BOXES: Final = (READER, FOREIGN)
+_SHOWN: Final = re.compile(r"^\[.*\] \(direct\) \S+: (\S+)$", re.MULTILINE)
 SETTLES: Final = 120.0  # seconds: until what waits on a disk is sent
 
 
@@ -31,6 +40,7 @@ class Letters:
     accepted: dict[str, list[str]] = field(default_factory=dict)  # by sender, in order
     doubtful: set[str] = field(default_factory=set)
     refused: dict[str, Told] = field(default_factory=dict)
+    shown: set[str] = field(default_factory=set)  # to the reference's reader
     by: Counter[str] = field(default_factory=Counter)
     crashes: int = 0
     delivered: int = 0
@@ -49,12 +59,17 @@ class Letters:
         return (
             f"{self.count} accepted, {self.delivered} of them delivered, {len(self.doubtful)} of "
             f"unknown outcome, {len(self.refused)} refused, by {dict(self.by)}, "
-            f"{self.crashes} crashes; {len(self.wrong)} wrong"
+            f"{len(self.shown)} shown to the reference, {self.crashes} crashes; "
+            f"{len(self.wrong)} wrong"
         )
 
 
-def mail(seed: int, count: int, crashes: int = 20) -> Letters:
-    """Send so many messages with so many crashes in between, and return what came of them."""
+def mail(seed: int, count: int, crashes: int = 20, *, foreign: bool = True) -> Letters:
+    """Send so many messages with so many crashes in between, and return what came of them.
+
+    With `foreign` the reference sends and reads as well: not 0.2.0, which names a message by its
+    sender and the second, and so loses some of its own.
+    """
     letters = Letters()
     chance = random.Random(seed)
     with fleet(seed, "mail") as made:
@@ -64,17 +79,24 @@ def mail(seed: int, count: int, crashes: int = 20) -> Letters:
         ]
         crew += made.agents_of(made.library(900, DEADLINE), ["l0", "l1", "l2", "l3"])
         crew += made.commands(["c0", "c1"], 30)
+        reader: Client | None = None
+        if foreign:
+            *others, reader = made.reference_commands(NEWEST, ["r0", "r1", FOREIGN])
+            crew += others
         with made.calm():
-            mounts[0].out(f"echo here > as/{READER}/agents/{READER}")
+            for box in (READER, FOREIGN):
+                mounts[0].out(f"echo here > as/{box}/agents/{box}")
         nemesis = Nemesis(made, chance, ("mount", "mount", "server"))
         ends = threading.Event()
         begin = time.monotonic()
 
         def send(client: Client, seed: int) -> None:
-            _send(client, letters, random.Random(seed), ends)
+            _send(client, letters, random.Random(seed), ends, PART if reader else 0)
 
-        with ThreadPoolExecutor(len(crew)) as threads:
+        with ThreadPoolExecutor(len(crew) + 1) as threads:
             running = [threads.submit(send, it, chance.randrange(1 << 32)) for it in crew]
+            if reader is not None:
+                running.append(threads.submit(_read, reader, letters, ends))
             said = 0
             try:
                 while letters.count < count or letters.crashes < crashes:
@@ -95,18 +117,27 @@ def mail(seed: int, count: int, crashes: int = 20) -> Letters:
                 each.result()
         nemesis.mend()
         _settle(made, letters)
+        if reader is not None:
+            _read_all(reader, letters)
         _judge(made, letters)
         say(f"  {made.chance}; {nemesis}")
     return letters
 
 
-def _send(client: Client, letters: Letters, chance: random.Random, ends: threading.Event) -> None:
+def _send(
+    client: Client,
+    letters: Letters,
+    chance: random.Random,
+    ends: threading.Event,
+    part: float,
+) -> None:
     number = 0
     while not ends.is_set():
         number += 1
         body = f"{client.agent}-{number}-" + "x" * chance.choice((0, 10, 100, 3000))
         text = f"{body}-{hashlib.sha256(body.encode()).hexdigest()[:16]}"
-        told = client.do("send", f"messages/{READER}/inbox", f"{text}\n")
+        box = FOREIGN if chance.random() < part else READER
+        told = client.do("send", f"messages/{box}/inbox", f"{text}\n")
         with letters.lock:
             letters.by[client.kind] += 1
             if told.done:
@@ -119,20 +150,38 @@ def _send(client: Client, letters: Letters, chance: random.Random, ends: threadi
             ends.wait(0.2)  # the mount may be away
 
 
+def _read(reader: Client, letters: Letters, ends: threading.Event) -> None:
+    """Have the reference show what is new, again and again."""
+    while not ends.wait(0.5):
+        told = reader.do("cat", f"messages/{FOREIGN}/unread")
+        letters.shown.update(_SHOWN.findall(told.text))  # if it failed it shows them once more
+
+
+def _read_all(reader: Client, letters: Letters) -> None:
+    """Have it show the rest, when nothing fails any more."""
+    told = reader.do("cat", f"messages/{FOREIGN}/unread")
+    assert told.done, told
+    letters.shown.update(_SHOWN.findall(told.text))
+
+
 def _settle(made: Fleet, letters: Letters) -> None:
     """Wait until what was accepted has come, as long as it may take when nothing fails any more."""
     made.proxy.rules = ()
     end = time.monotonic() + SETTLES
     while time.monotonic() < end and any(mount.out("cat .tcfs/outbox") for mount in made.mounts):
         time.sleep(0.5)
-    while time.monotonic() < end and len(made.keys(f"messages/{READER}/")) < letters.count:
+    while time.monotonic() < end and sum(len(_keys(made, it)) for it in BOXES) < letters.count:
         time.sleep(0.5)
+
+
+def _keys(made: Fleet, box: str) -> list[str]:
+    return sorted(it for it in made.keys(f"messages/{box}/") if it != keys.cursor(AgentId(box)))
 
 
 def _judge(made: Fleet, letters: Letters) -> None:
     found: Counter[str] = Counter()
-    order: dict[str, list[str]] = {}
-    for key in sorted(made.keys(f"messages/{READER}/")):
+    order: dict[tuple[str, str], list[str]] = {}  # by sender and mailbox
+    for box, key in ((it, key) for it in BOXES for key in _keys(made, it)):
         message = Message.parse(made.body(key) or b"")
         body, _, digest = message.text.rstrip("\n").rpartition("-")
         if hashlib.sha256(body.encode()).hexdigest()[:16] != digest:
@@ -140,7 +189,9 @@ def _judge(made: Fleet, letters: Letters) -> None:
             continue
         text = f"{body}-{digest}"
         found[text] += 1
-        order.setdefault(message.sender, []).append(text)
+        order.setdefault((message.sender, box), []).append(text)
+        if box == FOREIGN and text not in letters.shown:
+            letters.wrong.append(f"{key} was not shown to the reference's reader")
     for sender, accepted in letters.accepted.items():
         for text in accepted:
             if found[text] == 1:
@@ -148,9 +199,11 @@ def _judge(made: Fleet, letters: Letters) -> None:
             elif not found[text]:
                 letters.wrong.append(f"of {sender}, {text[:40]} is missing")
         sure = set(accepted)
-        came = [it for it in order.get(sender, []) if it in sure]
-        if came != [it for it in accepted if found[it]]:
-            letters.wrong.append(f"what {sender} sent is not in its order")
+        for box in BOXES:
+            came = [it for it in order.get((sender, box), []) if it in sure]
+            there = set(came)
+            if came != [it for it in accepted if it in there]:
+                letters.wrong.append(f"what {sender} sent to {box} is not in its order")
     letters.wrong += [f"{text[:40]} is there {n} times" for text, n in found.items() if n > 1]
     known = letters.doubtful.union(*letters.accepted.values())
     letters.wrong += [

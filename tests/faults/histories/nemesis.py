@@ -13,6 +13,7 @@ from tests.mounts import Mount
 
 LASTS: Final = (0.5, 2.0)  # seconds
 BETWEEN: Final = (1.0, 4.0)
+ANEW: Final = 0.5  # the share of new mounts that have to find out what the store does
 
 
 @final
@@ -27,7 +28,7 @@ class Nemesis:
         lasts: tuple[float, float] = LASTS,
     ) -> None:
         self.met: Counter[str] = Counter()
-        self.hurt: set[Mount] = set()
+        self.missed = 0  # mounts that ended at once, since the store did not answer
         self._made = made
         self._chance = chance
         self._kinds = kinds
@@ -35,7 +36,7 @@ class Nemesis:
         self._next = time.monotonic() + chance.uniform(*BETWEEN)
 
     def __str__(self) -> str:
-        return f"meanwhile: {dict(self.met)}"
+        return f"meanwhile: {dict(self.met)}, {self.missed} mounts were not answered"
 
     def strike(self) -> None:
         """Do one thing when its time has come; to be called again and again."""
@@ -64,11 +65,9 @@ class Nemesis:
         time.sleep(self._chance.uniform(*self._lasts))
 
     def _kill(self, mount: Mount) -> bool:
-        self.hurt.add(mount)
         mount.end(signal.SIGKILL)
         self._pause()
-        with self._made.calm():  # a mount that is not answered within seconds is none
-            mount.start()
+        self.missed += self._made.again(mount, anew=self._chance.random() < ANEW)
         return True
 
     def _kill_server(self, _: Mount) -> bool:
@@ -78,7 +77,6 @@ class Nemesis:
         return True
 
     def _stop(self, mount: Mount) -> bool:
-        self.hurt.add(mount)
         mount.process.send_signal(signal.SIGSTOP)
         try:
             self._pause()
@@ -90,7 +88,6 @@ class Nemesis:
         number = self._made.mounts.index(mount)
         if number >= len(self._made.places):
             return False
-        self.hurt.add(mount)
         place = self._made.places[number]
         place.cut()
         try:

@@ -2,7 +2,7 @@
 
 Mounts with a short lease are killed, stopped for longer than that, cut off, and have their clocks
 set; requests fail. Each step's history, and each lock's, must be one of `Step`; every step that
-`ready/take` gave out must be finished by one worker; generations only rise.
+`ready/take` gave out must be finished by one worker; a step's generation only rises.
 """
 
 import errno
@@ -18,6 +18,7 @@ from typing import Final, final
 from tests.faults.histories.checker import Operation, Violation, check
 from tests.faults.histories.clients import Client, Told
 from tests.faults.histories.fleet import Fleet, fleet, say
+from tests.faults.histories.generations import GENERATION, TENURE, falls, look, note_tenure
 from tests.faults.histories.history import (
     CLAIM,
     DONE,
@@ -36,6 +37,7 @@ LEASE: Final = 6  # seconds; the deadline is a third of it
 LONG: Final = 900  # seconds: where nobody is hurt, none runs out
 TOGETHER: Final = 6  # steps or locks that are fought for at once
 EACH: Final = 100  # operations on each, then come others
+THINKS: Final = 2.0  # seconds at most before an act, so that leases can run out in between
 PATIENCE: Final = 180.0  # seconds for the workers to finish what can be
 
 
@@ -49,6 +51,7 @@ class Tenures:
     by: Counter[str] = field(default_factory=Counter)
     histories: int = 0
     taken_over: int = 0
+    generations: int = 0
     violations: dict[str, Violation] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
@@ -64,6 +67,7 @@ class Tenures:
         return (
             f"{self.count} operations, {dict(self.told)}, unknown {dict(self.unknown)}, by "
             f"{dict(self.by)}; {self.histories} histories, {self.taken_over} with takings-over, "
+            f"{self.generations} looks at generations, "
             f"{len(self.violations)} not linearizable, {len(self.wrong)} wrong"
         )
 
@@ -77,11 +81,13 @@ class Things:
     finish: tuple[str, str] | None
     give_back: tuple[str, str]
     owner: str
+    generations: bool = False
+    """Whether they only rise: a lock's begins anew when it was given back."""
 
 
 STEPS: Final = Things(
     ("put", "steps/{}/claim"), ("put", "steps/{}/status"), ("rm", "steps/{}/claim"),
-    "steps/{}/owner",
+    "steps/{}/owner", generations=True,
 )  # fmt: skip
 LOCKS: Final = Things(("mkdir", "locks/{}"), None, ("rmdir", "locks/{}"), "locks/{}/owner")
 
@@ -107,7 +113,8 @@ def _tenures(seed: int, count: int, project: str, things: Things, *, quick: bool
             recorder = Recorder()
             each = min(EACH, -(-count // TOGETHER))
             names = [f"{project}-{batch}-{number}" for number in range(TOGETHER)]
-            _fight(crew, recorder, names, things, random.Random(seed + batch), nemesis, each)
+            chance = random.Random(seed + batch)
+            _fight(crew, recorder, names, things, chance, nemesis, each * TOGETHER)
             _judge(found, recorder.histories(), expiring=nemesis is not None)
             batch += 1
             say(f"  {time.monotonic() - begin:.0f} s: {found.report()}")
@@ -135,16 +142,33 @@ def _fight(
     things: Things,
     chance: random.Random,
     nemesis: Nemesis | None,
-    each: int,
+    count: int,
 ) -> None:
+    looks = [OWNER, GENERATION] if things.generations else [OWNER] * 2
+
     def act(client: Client, seed: int) -> None:
         mine = random.Random(seed)
-        for _ in range(each * len(names) // len(crew)):
+        won: set[str] = set()
+        for _ in range(count // len(crew)):
+            if nemesis is not None:
+                time.sleep(mine.uniform(0, THINKS))
             name = mine.choice(names)
-            kinds = [CLAIM] * 4 + [GIVE_BACK] * 3 + [OWNER] * 2
+            kinds = [CLAIM] * 4 + [GIVE_BACK] * 3 + looks
             # Seldom, for that is the end of it.
             kinds += [FINISH] if things.finish and mine.random() < 0.15 else []
-            do(recorder, client, name, mine.choice(kinds), things)
+            kind = mine.choice(kinds)
+            if kind == GENERATION:
+                look(recorder, client, name)
+                continue
+            if kind == GIVE_BACK and won and mine.random() < 0.7:
+                name = mine.choice(sorted(won))
+            done = do(recorder, client, name, kind, things)
+            if kind in (GIVE_BACK, FINISH):
+                won.discard(name)
+            elif done.told == WON:
+                won.add(name)
+                if things.generations:
+                    note_tenure(recorder, client, name, done)
 
     with ThreadPoolExecutor(len(crew)) as threads:
         running = [threads.submit(act, it, chance.randrange(1 << 32)) for it in crew]
@@ -193,8 +217,14 @@ def _known(told: Told, words: Mapping[int, str]) -> tuple[bool, object]:
 def _judge(found: Tenures, histories: Mapping[str, Sequence[Operation]], *, expiring: bool) -> None:
     for name, history in histories.items():
         found.histories += 1
+        generations = [it for it in history if it.act in (GENERATION, TENURE)]
+        found.generations += len(generations)
+        for fall in falls(generations):
+            found.wrong.append(f"{name}: {fall}")
+            say(f"  {found.wrong[-1]}")
+        found.by.update(str(it.given) for it in history if it.act != TENURE)
+        history = [it for it in history if it.act not in (GENERATION, TENURE)]
         for it in history:
-            found.by[str(it.given)] += 1
             if it.end is None:
                 if it.act != OWNER:
                     found.unknown[it.act] += 1
@@ -235,7 +265,13 @@ def take(seed: int, count: int, *, quick: bool = False) -> Tenures:
         nemesis = None if quick else Nemesis(made, chance, lasts=(1.0, 2.5 * LEASE))
         ends = time.monotonic() + PATIENCE + count
         with ThreadPoolExecutor(len(crew)) as threads:
-            running = [threads.submit(_work, it, recorder, ends) for it in crew]
+            works = [
+                random.Random(seed + number) if nemesis else None for number in range(len(crew))
+            ]
+            running = [
+                threads.submit(_work, it, recorder, ends, work)
+                for it, work in zip(crew, works, strict=True)
+            ]
             while nemesis is not None and not any(it.done() for it in running):
                 nemesis.strike()
             for each in running:
@@ -247,8 +283,11 @@ def take(seed: int, count: int, *, quick: bool = False) -> Tenures:
     return found
 
 
-def _work(client: Client, recorder: Recorder, ends: float) -> None:
-    """Take steps and finish them, until nothing is left."""
+def _work(client: Client, recorder: Recorder, ends: float, working: random.Random | None) -> None:
+    """Take steps, work on each for up to a lease, and finish them, until nothing is left.
+
+    Without `working` they are finished at once.
+    """
     while True:
         begin = time.monotonic_ns()
         told = client.do("cat", "ready/take")
@@ -261,6 +300,8 @@ def _work(client: Client, recorder: Recorder, ends: float) -> None:
         name = told.text.strip()
         end = time.monotonic_ns()
         recorder.add(name, Operation(client.agent, CLAIM, client.kind, WON, begin, end))
+        if working is not None:
+            time.sleep(working.uniform(0, LEASE))
         while True:
             finished = do(recorder, client, name, FINISH, STEPS)
             if finished.told in (DONE, REFUSED):

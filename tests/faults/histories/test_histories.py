@@ -46,7 +46,7 @@ def test_memory_is_linearizable_and_loses_nothing() -> None:
 
 
 def test_mail_is_delivered_once_through_crashes() -> None:
-    letters = mail(SEED, 50, crashes=1)
+    letters = mail(SEED, 50, crashes=1, foreign=False)
     assert letters.good, letters.wrong
     assert letters.crashes == 1
 

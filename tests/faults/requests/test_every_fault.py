@@ -5,11 +5,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Final, final
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.faults.requests.acts import ACTS, SMALL, Act
-from tests.faults.requests.kinds import FAULTS, NAMED, Fault, always, first, onwards
+from tests.faults.requests.kinds import NAMED, Fault, always, first, onwards
 from tests.mounts import PATIENCE, Mount, credentials, until
 from tests.proxy import Answer, Proxy, Request, Rule
 from tests.servers import Account
@@ -82,7 +82,9 @@ class Row:
         return not self.fault.told and not {"PUT", "POST", "DELETE"}.isdisjoint(self.met)
 
 
-def rows(acts: Iterable[Act]) -> Iterator[Row]:
+def rows(
+    acts: Iterable[Act], once: Iterable[str] = NAMED, endless: Collection[str] = ENDLESS
+) -> Iterator[Row]:
     names = (f"x{it:04d}" for it in count())
 
     def row(act: Act, fault: Fault, weather: Weather) -> Row:
@@ -90,11 +92,11 @@ def rows(acts: Iterable[Act]) -> Iterator[Row]:
         return Row(x, act.of(x), fault, weather)
 
     for act in acts:
-        for fault in FAULTS:
-            yield row(act, fault, ONE_WRITE if act.writes else ONE)
-        for name in ENDLESS:
+        for name in once:
+            yield row(act, NAMED[name], ONE_WRITE if act.writes else ONE)
+        for name in endless:
             yield row(act, NAMED[name], ONWARDS if act.writes else ALL)
-        if act.writes:
+        if act.writes and endless:
             yield row(act, NAMED["request stalled"], ALL)
 
 
@@ -171,16 +173,31 @@ def home() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.fixture(scope="module", params=ACTS.values(), ids=ACTS)
-def course(request: pytest.FixtureRequest, home: Path, seaweed: Account) -> Iterator[Course]:
-    made = Course(list(rows(request.param)))
-    with Proxy(seaweed, made.rule) as service, pytest.MonkeyPatch.context() as patch:
+# The same on moto, for what writes: what was done though nobody says so, and what was not.
+ON_MOTO: Final = partial(
+    rows,
+    [it for it in chain(*ACTS.values()) if it.writes],
+    ("answer lost", "500 after all", "409"),
+    ("500",),
+)
+COURSES: Final[Mapping[str, tuple[str, Callable[[], Iterator[Row]]]]] = {
+    **{name: ("seaweed", partial(rows, acts)) for name, acts in ACTS.items()},
+    "moto": ("moto", ON_MOTO),
+}
+
+
+@pytest.fixture(scope="module", params=COURSES)
+def course(request: pytest.FixtureRequest, home: Path) -> Iterator[Course]:
+    server, planned = COURSES[request.param]
+    made = Course(list(planned()))
+    account: Account = request.getfixturevalue(server)
+    with Proxy(account, made.rule) as service, pytest.MonkeyPatch.context() as patch:
         for name in ("SMALL", "OTHER"):
             (home / name).write_bytes(os.urandom(SMALL))
             patch.setenv(name, str(home / name))
         account = service.account
         options = ("--endpoint", account.endpoint, "--deadline", str(DEADLINE))
-        store = f"s3://{account.bucket}/every-fault-{request.param_index}"
+        store = f"s3://{account.bucket}/every-fault-{request.param}"
         with Mount(home, store, "me", *options, environment=credentials(account)) as mount:
             made.run(mount)
             assert mount.process.poll() is None

@@ -12,18 +12,22 @@ import json
 import os
 import signal
 import sys
+import traceback
 
 
 def command_line():
     if sys.argv[1] == "tcfs":
-        import boto3  # noqa: F401 - else every child does
+        import boto3  # else every child does
         import obstore  # noqa: F401
 
         from tcfs.cli import _files, _probed, _visit, files, main  # noqa: F401
 
         return main
+    import boto3
     from tracecraft.cli import cli
 
+    # What it reads of its own files for a first client, every child has from here.
+    boto3.client("s3", region_name="us-east-1", aws_access_key_id="-", aws_secret_access_key="-")
     return cli
 
 
@@ -37,6 +41,9 @@ def run(main, request):
             code = main(request["command"])
         except SystemExit as error:
             code = error.code
+        except Exception:  # as Python ends a process: the reference knows few of boto3's
+            traceback.print_exc()
+            code = 1
     return int(code or 0), printed.buffer.getvalue().decode()
 
 
