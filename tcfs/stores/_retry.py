@@ -17,7 +17,7 @@ from typing import TypeVar
 import trio
 
 from tcfs.stores._errors import Conflict, OutcomeUnknown, Unavailable
-from tcfs.stores.backoff import pauses
+from tcfs.stores.backoff import LAST_CALL, pauses
 from tcfs.stores.deadline import remaining, within
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ async def _repeat(
                     said = error
                 asked = error.retry_after if isinstance(error, Unavailable) else None
                 wait = max(pause, asked or 0.0)
-                if wait >= remaining():
+                if remaining() - wait < LAST_CALL:
                     # One attempt that may have happened outweighs any number that did not.
                     raise (unanswered or said or error) from None
             await trio.sleep(wait)

@@ -111,6 +111,17 @@ async def test_it_ends_at_the_operations_deadline(autojump_clock: MockClock) -> 
     assert len(attempts.times) > 4
 
 
+async def test_an_attempt_that_would_be_cut_at_once_is_not_begun(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that is cut may have been done, and would be EIO for no good."""
+    monkeypatch.setattr(_retry, "pauses", lambda: iter((0.0, 2.95, 0.0)))
+    attempts = Attempts(Unavailable("busy"), takes=0.01)
+    with within(3.0), pytest.raises(Unavailable, match="busy"):
+        await _retry.write(attempts, WHERE)
+    assert len(attempts.times) == 2
+
+
 async def test_without_a_deadline_it_ends_at_the_default(autojump_clock: MockClock) -> None:
     began = trio.current_time()
     with pytest.raises(Unavailable):
