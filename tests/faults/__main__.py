@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, Protocol, final
 
 from tests.faults.crashes import kills as crashes
@@ -24,7 +25,10 @@ from tests.faults.histories.steps import locks, steps, take
 from tests.faults.limits import cases as limits
 from tests.faults.limits.soak import soak
 from tests.faults.mirrors import fire as mirror_fire
+from tests.faults.requests.kinds import NAMED
+from tests.faults.requests.uploads import RULES, rows, tried
 from tests.model import test_stores, test_tree
+from tests.servers import SeaweedFS
 
 
 class Outcome(Protocol):
@@ -56,6 +60,19 @@ def killed(seed: int, percent: int) -> Done:
 def schedules(seed: int, percent: int) -> Done:
     """Play every schedule of two acts and what may go wrong, or some."""
     return Done(f"{crash_explorations.main(seed, quick=percent < 100)} schedules")
+
+
+def uploads(seed: int, percent: int) -> Done:
+    """Let each request of uploads in parts meet every fault, or some."""
+    cases = list(product(("begin", "part", "finish", "abort"), NAMED, (1, None), (False, True)))
+    some = random.Random(seed).sample(cases, len(cases) * percent // 100)
+    with SeaweedFS() as server:
+        done = tried(server.account, "uploads", rows(some))
+    broken = [f"not {rule.__name__}: {it}" for rule in RULES for it in done if not rule(it)]
+    for line in broken:
+        say(f"  {line}")
+    met = sum(it.met for it in done)
+    return Done(f"{len(done)} uploads, {met} requests met a fault", not broken)
 
 
 def large(_: int, percent: int) -> Done:
@@ -90,6 +107,7 @@ PARTS: Final[Mapping[str, tuple[Callable[[int, int], Outcome], int, int]]] = {
     "mail": (mail, 10_000, 1_000),
     "crashes": (killed, 100, 5),
     "schedules": (schedules, 100, 5),
+    "uploads": (uploads, 100, 5),
     "mirror": (mirror, 600, 30),
     "models": (models, 500, 25),
     "limits": (large, 100, 5),

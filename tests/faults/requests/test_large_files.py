@@ -1,6 +1,6 @@
 """Faults of a service, met by each request of an upload in parts, on a real mount.
 
-All of them are `python -m tests.faults.requests`.
+All of them are `make faults PARTS=uploads`.
 """
 
 from collections.abc import Callable, Sequence
