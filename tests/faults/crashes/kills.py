@@ -247,9 +247,13 @@ class Lane:
             one.out(operation.then_new, **given)
 
     def _in_doubt(self) -> Iterator[str]:
-        """Yield the keys that hold what is in the mount's journal: it was told to nobody."""
+        """Yield the keys that hold what is in the mount's journal: it was told to nobody.
+
+        What was finished as well stays so: nobody has it.
+        """
         for nonce, key in self._one.entered().items():
-            if nonce in self._body(key):
+            body = self._body(key)
+            if nonce in body and '"result"' not in body:
                 yield key
 
     def _body(self, key: str) -> str:
