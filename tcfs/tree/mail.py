@@ -174,11 +174,11 @@ class MailboxDirectory(Directory):
 
     def _message(self, leaf: str) -> TextView:
         # The kernel keeps what it was shown for long: the text of a message is not to be kept so.
-        async def text(caller: Caller | None) -> Text:
-            found = await self._view.project.mail.letter(self._box, leaf)
-            return Text(found.message.letter().encode(), found.entry.modified)
+        return TextView(self.child(leaf), partial(self._text, leaf))
 
-        return TextView(self.child(leaf), text)
+    async def _text(self, leaf: str, caller: Caller | None) -> Text:
+        found = await self._view.project.mail.letter(self._box, leaf)
+        return Text(found.message.letter().encode(), found.entry.modified)
 
     async def _exact(self, leaf: str) -> Text:
         letter = await self._view.project.mail.letter(self._box, leaf)

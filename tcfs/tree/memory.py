@@ -314,8 +314,8 @@ class VersionsDirectory(ViewDirectory):
         ]
 
     def _file(self, leaf: str, entry: Entry) -> TextView:
-        async def text(caller: Caller | None) -> Text:
-            value = await self._view.project.memory.version(entry)
-            return Text(value.content, entry.modified)
+        return TextView(self.child(leaf), partial(self._text, entry))
 
-        return TextView(self.child(leaf), text)
+    async def _text(self, entry: Entry, caller: Caller | None) -> Text:
+        value = await self._view.project.memory.version(entry)
+        return Text(value.content, entry.modified)

@@ -121,9 +121,12 @@ def go_through(mount: Mount, case: Case, count: int, *, patience: float = 30.0) 
 
 
 def judge(took: Took, count: int) -> None:
-    """Assert that it was in proportion, and grew no more once all had been seen."""
+    """Assert that it was in proportion, and grew no more once all had been seen.
+
+    That is the second time: what reads all of it first does so while nothing is listed yet.
+    """
     assert took.peak - took.before < BASE + count * EACH, took
-    assert took.after[-1] - took.after[0] < SLACK + took.after[0] // 4, took
+    assert took.after[-1] - took.after[1] < SLACK + took.after[1] // 8, took
 
 
 @contextmanager
