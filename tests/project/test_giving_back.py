@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tcfs.project.errors import Held, Missing, NotHolder
-from tcfs.stores import OutcomeUnknown, Unavailable
+from tcfs.stores import Capabilities, OutcomeUnknown, Unavailable
 from tcfs.stores.deadline import within
 from tcfs.wire.documents import State
 from tcfs.wire.handoff import HandoffText
@@ -93,6 +93,27 @@ async def test_without_conditional_delete_a_tombstone_is_left_and_claimed_over(
         assert present(store, CLAIM)["released"] is True
         assert state_of(store).state is PENDING
     assert store.asked("DELETE") == []
+
+
+@pytest.mark.parametrize("capabilities", [ALL, NO_DELETE], ids=["delete", "tombstone"])
+async def test_reopening_is_done_though_its_answer_is_lost_and_another_claims(
+    tmp_path: Path, capabilities: Capabilities
+) -> None:
+    """Whoever reopened a step is not refused for what another did with it then."""
+    store = MemoryStore(capabilities)
+    async with mounted(store, tmp_path / "1") as one, mounted(store.other(), tmp_path / "2") as two:
+        await take(one.steps, A)
+        await one.steps.set_state(X, A, COMPLETE)
+        verb = "DELETE" if capabilities.delete else "PUT"
+
+        async def another_claims() -> None:
+            await trio.sleep(1)
+            await take(two.steps, B)
+
+        store.fail(CLAIM, Fault.ANSWER_LOST, verb=verb)
+        store.after(verb, CLAIM, another_claims)
+        await one.steps.set_state(X, A, PENDING)
+    assert (state_of(store).state, state_of(store).agent) == (IN_PROGRESS, "b")
 
 
 async def test_what_a_mount_finds_out_of_deletes_counts_from_then_on(tmp_path: Path) -> None:

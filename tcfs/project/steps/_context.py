@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from tcfs.project._clock import Clock
-from tcfs.project._conditional import Writer
+from tcfs.project._conditional import Lost, Writer
 from tcfs.project._documents import Documents
 from tcfs.project._journal import Journal
 from tcfs.project._tenures import Tenures
@@ -84,19 +84,23 @@ class Context:
             Lost: another version of the same tenure is there.
             OutcomeUnknown, Unavailable, Denied, ReadOnly
         """
+
+        def same_tenure(found: Object) -> bool:
+            there = parse_claim(found)
+            return there is not None and there.id == claim.id and not there.released
+
         if self.conditional_delete:
-
-            def same_tenure(found: Object) -> bool:
-                there = parse_claim(found)
-                return there is not None and there.id == claim.id and not there.released
-
             await self.writer.delete(keys.claim(step), etag, same_tenure)
-            self.tenures.forget(claim.id)
         else:
             tombstone = replace(
                 claim, nonce=fresh(), lease=None, hold=False, result=None, released=True
             )
-            await self.put_claim(step, tombstone, etag)
+            try:
+                await self.put_claim(step, tombstone, etag)
+            except Lost as lost:
+                if lost.current is not None and same_tenure(lost.current):
+                    raise
+        self.tenures.forget(claim.id)
 
     def status_of(
         self, claim: Claim, state: State, *, before: Status | None, note: str | None = None
