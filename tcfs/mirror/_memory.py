@@ -10,13 +10,18 @@ from contextlib import suppress
 from typing import Final
 
 _M_MMAP_THRESHOLD: Final = -3  # <malloc.h>
+_M_ARENA_MAX: Final = -8
 LARGE: Final = 256 << 10  # bytes
+HEAPS: Final = 2
 
 
 def give_back() -> None:
-    """Let what is large be mapped by itself from now on, in all of this process.
+    """Let what is large be mapped by itself from now on, and threads share heaps, in all of this
+    process.
 
     mallopt(3): a threshold that was set no longer rises. Elsewhere than in glibc there is none.
     """
     with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, LARGE)
+        mallopt(_M_ARENA_MAX, HEAPS)
