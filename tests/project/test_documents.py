@@ -92,7 +92,19 @@ async def test_age_counts_from_the_question() -> None:
     assert found.body == b"two"
 
 
-async def test_own_write_is_seen_at_once_whatever_was_asked_before_it() -> None:
+async def write(documents: Documents, body: bytes) -> None:
+    sent = documents.sending("k")
+    etag = await documents.store.put("k", body)
+    documents.wrote("k", body, etag, 1, sent=sent)
+
+
+async def shown(documents: Documents) -> bytes | None:
+    found = await documents.read("k", max_age=WALK)
+    return found.body if found else None
+
+
+@pytest.mark.parametrize("answered", ["before the write", "after it"])
+async def test_own_write_is_seen_at_once_whatever_was_asked_before_it(answered: str) -> None:
     store = MemoryStore()
     documents = Documents(store)
     store.place("k", b"one")
@@ -100,55 +112,35 @@ async def test_own_write_is_seen_at_once_whatever_was_asked_before_it() -> None:
 
     async def slow() -> None:
         asked.set()
-        await release.wait()
+        if answered == "after it":
+            await release.wait()
 
     store.after("GET", "k", slow)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(documents.read, "k")
         await asked.wait()
         await trio.sleep(0.01)
-        sent = documents.sending("k")
-        etag = await store.put("k", b"two")
-        documents.wrote("k", b"two", etag, 1, sent=sent)
+        await write(documents, b"two")
         release.set()
-    found = await documents.read("k", max_age=WALK)
-    assert found is not None
-    assert found.body == b"two"
+    assert await shown(documents) == b"two"
 
 
-async def test_own_write_is_asked_for_again_when_its_answer_took_long() -> None:
-    """Another may have written since; a mount that was stopped meanwhile is told so late."""
+@pytest.mark.parametrize("meanwhile", ["it took long", "that was read"])
+async def test_own_write_is_not_shown_over_what_another_wrote_since(meanwhile: str) -> None:
+    """A mount that was stopped meanwhile is answered late."""
     store = MemoryStore()
     documents = Documents(store)
 
     async def another_writes() -> None:
         await store.other().put("k", b"theirs")
-        await trio.sleep(1)
+        if meanwhile == "it took long":
+            await trio.sleep(1)
+        else:
+            await documents.read("k")
 
     store.after("PUT", "k", another_writes)
-    sent = documents.sending("k")
-    etag = await store.put("k", b"ours")
-    documents.wrote("k", b"ours", etag, 1, sent=sent)
-    found = await documents.read("k", max_age=WALK)
-    assert found is not None
-    assert found.body == b"theirs"
-
-
-async def test_own_write_is_not_shown_over_what_was_read_after_it() -> None:
-    store = MemoryStore()
-    documents = Documents(store)
-
-    async def another_writes_and_is_read() -> None:
-        await store.other().put("k", b"theirs")
-        await documents.read("k")
-
-    store.after("PUT", "k", another_writes_and_is_read)
-    sent = documents.sending("k")
-    etag = await store.put("k", b"ours")
-    documents.wrote("k", b"ours", etag, 1, sent=sent)
-    found = await documents.read("k", max_age=WALK)
-    assert found is not None
-    assert found.body == b"theirs"
+    await write(documents, b"ours")
+    assert await shown(documents) == b"theirs"
 
 
 async def test_own_delete_is_asked_for_again_when_its_answer_took_long() -> None:
@@ -164,33 +156,7 @@ async def test_own_delete_is_asked_for_again_when_its_answer_took_long() -> None
     sent = documents.sending("k")
     await store.delete("k")
     documents.deleted("k", sent=sent)
-    assert await documents.read("k", max_age=WALK) is not None
-
-
-@pytest.mark.parametrize("asked_late", [False, True])
-async def test_what_was_read_while_a_write_was_under_way_does_not_decide(asked_late: bool) -> None:
-    store = MemoryStore()
-    documents = Documents(store)
-    store.place("k", b"one")
-    release, asked = trio.Event(), trio.Event()
-
-    async def slow() -> None:
-        asked.set()
-        if asked_late:
-            await release.wait()
-
-    store.after("GET", "k", slow)
-    sent = documents.sending("k")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(documents.read, "k")  # as it was before
-        await asked.wait()
-        await trio.sleep(0.01)
-        etag = await store.put("k", b"two")
-        documents.wrote("k", b"two", etag, 1, sent=sent)
-        release.set()
-    found = await documents.read("k", max_age=WALK)
-    assert found is not None
-    assert found.body == b"two"
+    assert await shown(documents) == b"theirs"
 
 
 async def test_cache_is_bounded_and_drops_the_oldest() -> None:
