@@ -103,23 +103,33 @@ async def shown(documents: Documents) -> bytes | None:
     return found.body if found else None
 
 
-@pytest.mark.parametrize("answered", ["before the write", "after it"])
-async def test_own_write_is_seen_at_once_whatever_was_asked_before_it(answered: str) -> None:
+@pytest.mark.parametrize("answered", ["before it", "after it"])
+@pytest.mark.parametrize("asked", ["before the write", "while it is sent"])
+async def test_own_write_is_seen_at_once_whatever_was_asked_before_it(
+    asked: str, answered: str
+) -> None:
     store = MemoryStore()
     documents = Documents(store)
     store.place("k", b"one")
-    release, asked = trio.Event(), trio.Event()
+    release, was_asked = trio.Event(), trio.Event()
 
     async def slow() -> None:
-        asked.set()
+        was_asked.set()
         if answered == "after it":
             await release.wait()
 
-    store.after("GET", "k", slow)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(documents.read, "k")
-        await asked.wait()
-        await trio.sleep(0.01)
+
+        async def ask() -> None:
+            store.after("GET", "k", slow)
+            nursery.start_soon(documents.read, "k")
+            await was_asked.wait()
+            await trio.sleep(0.01)
+
+        if asked == "before the write":
+            await ask()
+        else:
+            store.before("PUT", "k", ask)
         await write(documents, b"two")
         release.set()
     assert await shown(documents) == b"two"
