@@ -17,7 +17,7 @@ LEAST: Final = 8  # bytes: what is shorter stands in too many places by accident
 MOST: Final = 4096  # secrets of a session, so that a transcript of nothing else ends too
 _LONGEST: Final = 4096  # bytes
 _SKETCHED: Final = 14  # bytes of a head
-_FEW: Final = 64  # so many are searched for one by one
+_FEW: Final = 1024  # so many are searched for one by one
 _ALIKE: Final = 16  # with the same end at most
 _CHECKS: Final = 1 << 16  # digests computed for a text at most
 

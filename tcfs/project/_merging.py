@@ -19,7 +19,7 @@ from tcfs.wire.sessions import Part, SessionMeta
 
 LARGEST: Final = 8 << 20  # bytes of a merged part: it is held in memory
 LARGE: Final = LARGEST // 2  # a part of this size is merged no more, or all was copied each time
-AT_ONCE: Final = 4  # parts read at the same time
+AT_ONCE: Final = 2  # parts read at the same time
 
 PartKey = Callable[[Part], str]
 
