@@ -221,9 +221,7 @@ class Agents:
         self._clock.observe(dated.offset)
         self._wrote(agent, document, body, dated.etag, sent)
 
-    def _wrote(
-        self, agent: AgentId, document: Agent, body: bytes, etag: ETag, sent: float
-    ) -> None:
+    def _wrote(self, agent: AgentId, document: Agent, body: bytes, etag: ETag, sent: float) -> None:
         self._ours[agent] = _Known(document, etag)
         self._documents.wrote(keys.agent(agent), body, etag, self._clock.now(), sent=sent)
 

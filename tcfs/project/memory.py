@@ -44,9 +44,7 @@ class Value:
 class Memory:
     """The memory of a project, as one mount acts on it."""
 
-    def __init__(
-        self, documents: Documents, writer: Writer, clock: Clock, later: Later
-    ) -> None:
+    def __init__(self, documents: Documents, writer: Writer, clock: Clock, later: Later) -> None:
         self._documents = documents
         self._store = documents.store
         self._writer = writer

@@ -109,7 +109,7 @@ async def shown(store: MemoryStore, session: str, state: Path) -> str:
     async with mounted(store.other(), state / "reader", B) as project:
         sessions = project.sessions
         found = await sessions.transcript(Mirrored("claude-code", session))
-        return (await sessions.read(found, 0, found.size)).decode()
+        return b"".join(await sessions.read(found, 0, found.size)).decode()
 
 
 @pytest.fixture
