@@ -119,7 +119,7 @@ def without_unseen(history: Iterable[Operation]) -> list[Operation]:
         if it.end is not None:
             kept.append(it)
         elif it.act != GET:
-            seen = [read.end for read in reads if read.end and it.given in (read.told or "")]
+            seen = [read.end for read in reads if it.given in (read.told or "")]
             if seen:
                 kept.append(replace(it, end=min(seen)))
     return kept

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations, permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.histories import checker
@@ -171,6 +171,7 @@ def writes_and_reads(draw: st.DrawFn) -> list[Operation]:
 
 @settings(max_examples=400, deadline=None)
 @given(writes_and_reads())
+@example([op("set", "u;", None, 0, None), op("get", None, "u;", 0, 0)])
 def test_what_nobody_read_makes_no_difference(history: list[Operation]) -> None:
     least = check(register_of(history), without_unseen(history)) is None
     assert least == linearizable(*history)
