@@ -294,7 +294,9 @@ class Operations(pyfuse3.Operations):
         return info, self._entries.entry(inode, node, new)
 
     @guarded(places.by_file, on_handle=True)
-    async def read(self, fh: int, off: int, size: int) -> memoryview:  # type: ignore[override]
+    async def read(  # type: ignore[override]  # it says bytes, and takes any buffer
+        self, fh: int, off: int, size: int
+    ) -> memoryview:
         """Read from an open file; libfuse is given any buffer as it is, uncopied."""
         file = self.files[fh]
         if file.handle.blocking:
