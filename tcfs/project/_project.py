@@ -197,7 +197,7 @@ class Project:
         Mail that an earlier mount left is sent. Where the store does not answer now, a heartbeat
         registers the agent. Raises what a put raises but Unavailable.
         """
-        self.outbox.inherit()
+        await self.outbox.inherit()
         try:
             await self.agents.register(self.agent)
         except Unavailable as error:

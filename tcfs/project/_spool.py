@@ -1,10 +1,11 @@
 """Mail that could not be delivered yet, on this host's disk, where it outlives the process.
 
 Each mount has a directory of its own, which it has locked: one that nobody has locked was left by
-a mount that is no more, and the next one takes over what is in it. Unlike the journal's entries
-these are synced, since whoever sent the mail was told that it will arrive.
+a mount that is no more, and the next one locks it, and sends what is in it from where it is. Unlike
+the journal's entries these are synced, since whoever sent the mail was told that it will arrive.
 """
 
+import heapq
 import itertools
 import logging
 import os
@@ -36,10 +37,11 @@ log: Final = logging.getLogger(__name__)
 class Kept:
     """A message on the disk, but for its text.
 
-    `key` is under which it may lie in the bucket already, None before the first attempt.
-    `refused` is why the store does not take it.
+    `number` is its place among those this mount sends. `key` is under which it may lie in the
+    bucket already, None before the first attempt. `refused` is why the store does not take it.
     """
 
+    path: Path
     number: int
     box: Mailbox
     sender: AgentId
@@ -66,109 +68,103 @@ class Spool:
         """Use `root`, a directory of this store and project alone, for the mount `mount`."""
         self._root = root
         self._home = root / mount
-        self._lock: int | None = None
+        self._locks: dict[Path, int] = {}  # by directory: its own, and those it took over
         self._opening = threading.Lock()
         self._numbers = itertools.count(1)
 
     def add(self, message: Outgoing, key: str | None) -> Kept:
         """Keep a message; once this returns it survives a crash of the host."""
         self._open()
-        kept = _kept(next(self._numbers), message, key)
-        self._write(kept, message.body)
+        number = next(self._numbers)
+        kept = _kept(self._home / f"{number:012d}{SUFFIX}", number, message, key)
+        _write(kept, message.body)
         return kept
 
     def change(self, kept: Kept, *, key: str | None, refused: str | None = None) -> Kept:
         """Keep where a message may lie by now, or why it was refused."""
         changed = replace(kept, key=key, refused=refused)
-        self._write(changed, self.body(kept))
+        _write(changed, self.body(kept))
         return changed
 
     def body(self, kept: Kept) -> bytes:
         """Return a message's document."""
-        return _load(self._path(kept))[1]
+        return _load(kept.path)[1]
 
     def remove(self, kept: Kept) -> None:
         """Let go of a message."""
-        self._path(kept).unlink(missing_ok=True)
+        kept.path.unlink(missing_ok=True)
 
     def inherit(self) -> Sequence[Kept]:
         """Take over what mounts of this host left that are no more, in the order it was accepted.
 
         What was refused is as good as new: the reason may be gone.
         """
-        if not self._others():
+        if not self._root.exists():
             return []
-        self._open()
-        found: list[tuple[Kept, bytes, Path]] = []
+        found: list[list[Kept]] = []
         with alone(self._root):
-            locks = {home: locked(home) for home in self._others()}
-            left = {home: lock for home, lock in locks.items() if lock is not None}
-            for home in left:
-                found += _readable(home)
-            found.sort(key=lambda it: (it[0].sent_at, it[0].number))
-            inherited = []
-            for kept, body, path in found:
-                taken = replace(kept, number=next(self._numbers), refused=None)
-                self._write(taken, body)
-                path.unlink()
-                inherited.append(taken)
-            for home, lock in left.items():
-                with suppress(OSError):  # what cannot be read stays, for somebody to look at
-                    home.rmdir()
-                os.close(lock)
-        return inherited
+            for home in [it for it in self._root.iterdir() if it.is_dir()]:
+                lock = None if home in self._locks else locked(home)
+                if lock is None:
+                    continue  # that mount lives
+                self._locks[home] = lock
+                found.append(list(_readable(home)))
+                self._leave_if_empty(home)
+        # Not sorted: a clock may have been set back while one of them wrote.
+        together = heapq.merge(*found, key=lambda it: it.sent_at)
+        return [replace(it, number=next(self._numbers), refused=None) for it in together]
 
     def close(self) -> None:
         """Let go; what is still kept is for the next mount to send."""
-        if self._lock is None:
+        if not self._locks:
             return
         with alone(self._root):
-            if not any(self._home.iterdir()):
-                self._home.rmdir()
-        os.close(self._lock)
-        self._lock = None
+            for home in list(self._locks):
+                self._leave_if_empty(home)
+        for lock in self._locks.values():
+            os.close(lock)
+        self._locks.clear()
 
     def _open(self) -> None:
         with self._opening:
-            if self._lock is not None:
+            if self._home in self._locks:
                 return
             for directory in (*reversed(self._root.parents), self._root):
                 directory.mkdir(mode=0o700, exist_ok=True)
             with alone(self._root):  # or a mount that starts now takes over what is not locked yet
                 self._home.mkdir(mode=0o700, exist_ok=True)
-                self._lock = locked(self._home)
+                lock = locked(self._home)
+                assert lock is not None, f"{self._home} is another mount's"
+                self._locks[self._home] = lock
             _sync(self._root)
 
-    def _others(self) -> list[Path]:
-        if not self._root.exists():
-            return []
-        return [it for it in self._root.iterdir() if it != self._home and it.is_dir()]
-
-    def _path(self, kept: Kept) -> Path:
-        return self._home / f"{kept.number:012d}{SUFFIX}"
-
-    def _write(self, kept: Kept, body: bytes) -> None:
-        path = self._path(kept)
-        temporary = path.with_suffix(NEW)
-        fields = {"box": kept.box, "key": kept.key, "refused": kept.refused}
-        try:
-            write_private(temporary, orjson.dumps({**fields, "message": body.decode()}))
-            _sync(temporary)
-            temporary.rename(path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-        _sync(self._home)
+    def _leave_if_empty(self, home: Path) -> None:
+        with suppress(OSError):  # what cannot be read stays, for somebody to look at
+            home.rmdir()
+            os.close(self._locks.pop(home))
 
 
-def _readable(home: Path) -> Iterator[tuple[Kept, bytes, Path]]:
+def _write(kept: Kept, body: bytes) -> None:
+    temporary = kept.path.with_suffix(NEW)
+    fields = {"box": kept.box, "key": kept.key, "refused": kept.refused}
+    try:
+        write_private(temporary, orjson.dumps({**fields, "message": body.decode()}))
+        _sync(temporary)
+        temporary.rename(kept.path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync(kept.path.parent)
+
+
+def _readable(home: Path) -> Iterator[Kept]:
     for path in sorted(home.iterdir()):
         if path.suffix == NEW:
             path.unlink()  # nobody was told that it is kept
             continue
         try:
-            yield (*_load(path), path)
+            yield _load(path)[0]
         except (OSError, ValueError, KeyError, Malformed) as error:
             log.warning("%s is no message: %s", path, error)
 
@@ -178,13 +174,14 @@ def _load(path: Path) -> tuple[Kept, bytes]:
     body = fields["message"].encode()
     message = Message.parse(body)
     outgoing = Outgoing(Mailbox(fields["box"]), AgentId(message.sender), message.id or "", body)
-    kept = _kept(int(path.stem), outgoing, fields["key"])
+    kept = _kept(path, int(path.stem), outgoing, fields["key"])
     return replace(kept, refused=fields["refused"]), body
 
 
-def _kept(number: int, outgoing: Outgoing, key: str | None) -> Kept:
+def _kept(path: Path, number: int, outgoing: Outgoing, key: str | None) -> Kept:
     message = Message.parse(outgoing.body)
     return Kept(
+        path=path,
         number=number,
         box=outgoing.box,
         sender=outgoing.sender,

@@ -104,10 +104,10 @@ class Outbox:
                 return
         await self._keep(message, key)
 
-    def inherit(self) -> None:
+    async def inherit(self) -> None:
         """Take over the mail that mounts of this host left which are no more, and send it."""
         try:
-            left = self._spool.inherit()
+            left = await _on_disk(self._spool.inherit)
         except OSError as error:
             log.warning("mail that an earlier mount left is not sent: %s", error)
             return

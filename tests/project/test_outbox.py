@@ -49,11 +49,12 @@ async def told(store: MemoryStore, state: Path, agent: AgentId = B) -> AsyncIter
         yield project
 
 
-def away(store: MemoryStore) -> None:
-    """Let the store be out of reach."""
+def away(store: MemoryStore, what: str = "") -> None:
+    """Let the store be out of reach, or `what` in it."""
 
     async def refuse(number: int, verb: str, key: str) -> None:
-        raise Unavailable("no connection")
+        if key.startswith(what):
+            raise Unavailable("no connection")
 
     store.each = refuse
 
@@ -187,6 +188,47 @@ async def test_mail_a_killed_mount_left_is_sent_by_the_next(tmp_path: Path, minu
         assert await unread(project) == [*(f"{it}\nmöre" for it in range(5)), "after"]
         assert {it.message.step for it in await project.mail.inbox(BOX)} == {"X.1", None}
     assert list((killed / "outbox").glob("*/*")) == []
+
+
+async def test_taking_over_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount begins as soon with thousands of messages: each is sent from where it lies."""
+    store = MemoryStore()
+    async with told(store, tmp_path / "1") as project:
+        away(store)
+        for number in range(100):
+            await project.outbox.send(BOX, B, f"{number}")
+        killed = crash(tmp_path / "1")
+    away(store, "messages/")
+    before = {it: it.stat().st_ino for it in left(killed)}
+    synced = list[int]()
+    monkeypatch.setattr(os, "fsync", synced.append)
+    async with told(store, killed) as project:
+        assert len(project.outbox.waiting) == 100
+        assert synced == []
+        assert {it: it.stat().st_ino for it in left(killed)} == before
+        back(store)
+        await delivered(project)
+    assert messages(store) == [f"{it}" for it in range(100)]
+    assert not list((killed / "outbox").glob("*/*"))
+
+
+async def test_mail_is_in_order_though_a_clock_was_set_back(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with told(store, tmp_path / "1") as project:
+        away(store)
+        for number in range(5):
+            await project.outbox.send(BOX, B, f"{number}")
+        (home,) = {it.parent for it in left(tmp_path / "1")}
+        for back_by, path in enumerate(sorted(home.iterdir())):
+            fields = json.loads(path.read_bytes())
+            message = json.loads(fields["message"])
+            message["sent_at"] = f"2026-11-{20 - back_by}T12:00:00+00:00"
+            path.write_text(json.dumps({**fields, "message": json.dumps(message)}))
+        killed = crash(tmp_path / "1")
+    back(store)
+    async with told(store, killed) as project:
+        await delivered(project)
+    assert messages(store) == [f"{it}" for it in range(5)]
 
 
 async def test_mail_of_a_mount_that_lives_is_left_to_it(tmp_path: Path) -> None:

@@ -35,8 +35,10 @@ SETTLES: Final = 120.0  # seconds: until what waits on a disk is sent
 @final
 @dataclass
 class Letters:
-    """What came of the messages."""
+    """What came of the messages; `wanted` of them, with `through` crashes in between."""
 
+    wanted: int
+    through: int
     accepted: dict[str, list[str]] = field(default_factory=dict)  # by sender, in order
     doubtful: set[str] = field(default_factory=set)
     refused: dict[str, Told] = field(default_factory=dict)
@@ -50,6 +52,15 @@ class Letters:
     @property
     def count(self) -> int:
         return sum(map(len, self.accepted.values()))
+
+    @property
+    def all_came(self) -> bool:
+        return self.count >= self.wanted and self.crashes >= self.through
+
+    @property
+    def ahead(self) -> bool:
+        """Tell whether more was sent than belongs before the next crash."""
+        return self.count * (self.through + 1) > self.wanted * (self.crashes + 1)
 
     @property
     def good(self) -> bool:
@@ -70,7 +81,7 @@ def mail(seed: int, count: int, crashes: int = 20, *, foreign: bool = True) -> L
     With `foreign` the reference sends and reads as well: not 0.2.0, which names a message by its
     sender and the second, and so loses some of its own.
     """
-    letters = Letters()
+    letters = Letters(count, crashes)
     chance = random.Random(seed)
     with fleet(seed, "mail") as made:
         mounts = [made.mount("--deadline", str(DEADLINE)) for _ in range(2)]
@@ -99,7 +110,7 @@ def mail(seed: int, count: int, crashes: int = 20, *, foreign: bool = True) -> L
                 running.append(threads.submit(_read, reader, letters, ends))
             said = 0
             try:
-                while letters.count < count or letters.crashes < crashes:
+                while not letters.all_came:
                     if any(it.done() for it in running):
                         break  # it failed, and says so below
                     if letters.crashes < crashes:
@@ -133,6 +144,8 @@ def _send(
 ) -> None:
     number = 0
     while not ends.is_set():
+        if letters.ahead:  # slower, and not at rest when it comes
+            ends.wait(chance.uniform(0, 0.5))
         number += 1
         body = f"{client.agent}-{number}-" + "x" * chance.choice((0, 10, 100, 3000))
         text = f"{body}-{hashlib.sha256(body.encode()).hexdigest()[:16]}"
@@ -170,7 +183,10 @@ def _settle(made: Fleet, letters: Letters) -> None:
     end = time.monotonic() + SETTLES
     while time.monotonic() < end and any(mount.out("cat .tcfs/outbox") for mount in made.mounts):
         time.sleep(0.5)
-    while time.monotonic() < end and sum(len(_keys(made, it)) for it in BOXES) < letters.count:
+    while (came := sum(len(_keys(made, it)) for it in BOXES)) < letters.count:
+        if time.monotonic() > end:
+            letters.wrong.append(f"{letters.count - came} were not sent in {SETTLES} s")
+            break
         time.sleep(0.5)
 
 
