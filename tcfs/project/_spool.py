@@ -72,6 +72,11 @@ class Spool:
         self._opening = threading.Lock()
         self._numbers = itertools.count(1)
 
+    @property
+    def unused(self) -> bool:
+        """Tell whether no mail ever waited on this host."""
+        return not self._root.exists()
+
     def add(self, message: Outgoing, key: str | None) -> Kept:
         """Keep a message; once this returns it survives a crash of the host."""
         self._open()
@@ -99,8 +104,6 @@ class Spool:
 
         What was refused is as good as new: the reason may be gone.
         """
-        if not self._root.exists():
-            return []
         found: list[list[Kept]] = []
         with alone(self._root):
             for home in [it for it in self._root.iterdir() if it.is_dir()]:

@@ -106,6 +106,8 @@ class Outbox:
 
     async def inherit(self) -> None:
         """Take over the mail that mounts of this host left which are no more, and send it."""
+        if self._spool.unused:
+            return
         try:
             left = await _on_disk(self._spool.inherit)
         except OSError as error:
