@@ -1,4 +1,4 @@
-"""What stores were found to do, kept for a day in this user's cache.
+"""What stores were found to do, kept for a day or an hour in this user's cache.
 
 Whoever could write there could make claims of a store that decides none, and whoever could read
 it would learn of buckets: the directory and its files are this user's alone.
@@ -19,6 +19,9 @@ from tcfs.wire import Malformed, json
 from tcfs.wire.times import nanoseconds
 
 KEPT: Final = 86_400 * 1_000_000_000  # nanoseconds: stores.md, the probe
+# Where some requests of the races were not answered within the deadline: a mount goes on with such
+# findings, and it would not do for each command to try out the store anew.
+KEPT_UNSURE: Final = 3_600 * 1_000_000_000
 
 
 def path_of(service: str, environ: Mapping[str, str]) -> Path:
@@ -28,7 +31,7 @@ def path_of(service: str, environ: Mapping[str, str]) -> Path:
 
 
 def read(path: Path) -> Findings | None:
-    """Return what was found less than a day ago; None where there is nothing to trust."""
+    """Return what was found lately; None where there is nothing to trust."""
     try:
         found = path.stat()
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
@@ -38,7 +41,7 @@ def read(path: Path) -> Findings | None:
         return None
     taken = nanoseconds(findings.taken)
     age = time.time_ns() - taken if taken is not None else KEPT
-    return findings if 0 <= age < KEPT else None
+    return findings if 0 <= age < (KEPT if findings.sure else KEPT_UNSURE) else None
 
 
 def write(path: Path, findings: Findings) -> None:

@@ -115,9 +115,9 @@ async def _try_out(store: Store, trust: Trust, task_status: "trio.TaskStatus[Lim
 
 
 def keep(cache: Path, findings: Findings) -> None:
-    """Keep findings that are sure; without, or where they cannot be kept, the next mount probes."""
+    """Keep what can be gone on with; without, or where it cannot be kept, the next mount probes."""
     try:
-        if findings.sure:
+        if findings.settled:
             _probe_cache.write(cache, findings)
         else:
             cache.unlink(missing_ok=True)  # what was found before is in doubt

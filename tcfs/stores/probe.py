@@ -74,6 +74,11 @@ class Findings:
         return all(it.sure for _, it in self._named())
 
     @property
+    def settled(self) -> bool:
+        """Whether what is not sure was seen to hold: enough to go on with for a while."""
+        return all(it.sure or it.held for _, it in self._named())
+
+    @property
     def held(self) -> bool:
         """Whether it was seen to do all that claims rest on."""
         return self.create.held and self.replace.held and self.delete.held

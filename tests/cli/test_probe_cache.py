@@ -1,4 +1,4 @@
-"""What a store was found to do is believed for a day, and only if this user alone wrote it."""
+"""What a store was found to do is believed for so long, and only if this user alone wrote it."""
 
 import time
 from pathlib import Path
@@ -11,10 +11,10 @@ from tcfs.stores.probe import Finding, Findings
 from tcfs.wire.times import iso
 
 
-def found(age: float = 0.0) -> Findings:
+def found(age: float = 0.0, *, sure: bool = True) -> Findings:
     yes = Finding(True, "seen")
     taken = iso(time.time_ns() - int(age * 1_000_000_000))
-    return Findings(taken, yes, yes, yes, yes, yes)
+    return Findings(taken, Finding(True, "seen", sure), yes, yes, yes, yes)
 
 
 @pytest.fixture
@@ -36,6 +36,13 @@ def test_what_was_found_is_read_again(path: Path) -> None:
 def test_yesterday_and_tomorrow_are_not_believed(path: Path, age: float) -> None:
     _probe_cache.write(path, found(age))
     assert _probe_cache.read(path) is None
+
+
+def test_what_is_not_sure_is_believed_for_an_hour(path: Path) -> None:
+    for age, is_kept in ((3_599.0, True), (3_601.0, False)):
+        kept = found(age, sure=False)
+        _probe_cache.write(path, kept)
+        assert (_probe_cache.read(path) == kept) is is_kept
 
 
 def test_what_others_may_write_is_not_believed(path: Path) -> None:

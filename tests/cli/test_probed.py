@@ -34,6 +34,20 @@ async def test_what_was_found_is_used_again(tmp_path: Path) -> None:
     assert len(store.requests) > before
 
 
+async def test_what_was_found_with_answers_missing_is_used_again(tmp_path: Path) -> None:
+    """So a command with a short deadline does not try out the store each time."""
+    store = MemoryStore()
+    store.fail("*/race-?", Fault.REFUSED)  # loses, as far as anybody can tell
+    async with trio.open_nursery() as background:
+        await probed(store, trust(tmp_path), background)
+    before = len(store.requests)
+    async with trio.open_nursery() as background:
+        limited = await probed(store, trust(tmp_path), background)
+    assert len(store.requests) == before
+    assert limited.capabilities.claims == "atomic"
+    assert "1 of 40 writes had no answer yet" in limited.capabilities.facts[0]
+
+
 async def test_second_winner_that_comes_late_stops_claims(tmp_path: Path) -> None:
     """A second winner that a service names late, after the mount answered, stops claims."""
     store = MemoryStore()
