@@ -134,11 +134,15 @@ class Control:
         self._clients.control().delete_object(Bucket=self._bucket, Key=key, **how)
 
     def page(self, prefix: str, position: Position, limit: int = 1000) -> Page:
-        """Return at most `limit` objects under `prefix`, and where the next ones begin."""
+        """Return at most `limit` objects under `prefix`, and where the next ones begin.
+
+        Raises:
+            Unsupported: the next page is this one, and so a listing would never end.
+        """
         answer = self._clients.control().list_objects_v2(
             Bucket=self._bucket, Prefix=prefix, MaxKeys=limit, **position
         )
-        return [_entry(found) for found in answer.get("Contents", ())], _next(answer)
+        return _entries(answer, prefix), _next(answer, position)
 
     def clock(self, prefix: str) -> Offset | None:
         """Return what the service's clock shows."""
@@ -149,7 +153,11 @@ class Control:
         return _offset(answer, sent)
 
     def level(self, prefix: str) -> tuple[list[str], list[Entry]]:
-        """Return the prefixes, ending in `/`, and the objects one level below `prefix`."""
+        """Return the prefixes, ending in `/`, and the objects one level below `prefix`.
+
+        Raises:
+            Unsupported: as `page` does.
+        """
         prefixes: list[str] = []
         entries: list[Entry] = []
         position: Position | None = {}
@@ -157,9 +165,10 @@ class Control:
             answer = self._clients.control().list_objects_v2(
                 Bucket=self._bucket, Prefix=prefix, Delimiter="/", **position
             )
-            prefixes += [found["Prefix"] for found in answer.get("CommonPrefixes", ())]
-            entries += [_entry(found) for found in answer.get("Contents", ())]
-            position = _next(answer)
+            found = [it["Prefix"] for it in answer.get("CommonPrefixes", ())]
+            prefixes += [it for it in found if it.startswith(prefix)]
+            entries += _entries(answer, prefix)
+            position = _next(answer, position)
         return prefixes, entries
 
     def create_bucket(self) -> None:
@@ -209,6 +218,11 @@ class Control:
         )
 
 
+def same_again() -> Unsupported:
+    """Return the error of a listing that would never end."""
+    return Unsupported("the service shows the same page again and again; it cannot be listed")
+
+
 def _another_range(key: str) -> Unsupported:
     text = "the answer does not hold the range that was asked for; this service cannot do that"
     return Unsupported(f"{key!r}: {text}")
@@ -224,10 +238,18 @@ def _offset(answer: Any, sent: int) -> Offset | None:
     return Offset(shown - received, shown + SECOND - sent)
 
 
-def _next(answer: Any) -> Position | None:
+def _next(answer: Any, position: Position) -> Position | None:
     if not answer.get("IsTruncated"):
         return None
-    return {"ContinuationToken": answer["NextContinuationToken"]}
+    following = {"ContinuationToken": answer["NextContinuationToken"]}
+    if following == position:
+        raise same_again()
+    return following
+
+
+def _entries(answer: Any, prefix: str) -> list[Entry]:
+    found = [_entry(it) for it in answer.get("Contents", ())]
+    return [it for it in found if it.key.startswith(prefix)]
 
 
 def _entry(found: Any) -> Entry:

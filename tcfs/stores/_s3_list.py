@@ -15,7 +15,14 @@ from obstore.exceptions import InvalidPathError
 
 from tcfs.stores._base import Entry
 from tcfs.stores._s3_account import Clients
-from tcfs.stores._s3_control import Control, Position, is_plain, nanoseconds, unquoted
+from tcfs.stores._s3_control import (
+    Control,
+    Position,
+    is_plain,
+    nanoseconds,
+    same_again,
+    unquoted,
+)
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -71,6 +78,8 @@ class Listing:
         if not _is_true(page, self._prefix):
             return None
         if page:
+            if page[-1].key == self._after:
+                raise same_again()
             self._after = page[-1].key
         return page
 
@@ -83,7 +92,7 @@ def level(clients: Clients, prefix: str) -> tuple[list[str], list[Entry]]:
     names = [path[len(prefix) : -1] for path in prefixes]
     # No path can name the others: `a//b` has an empty name, `a/../b` another meaning.
     return (
-        [name for name in names if name not in ("", ".", "..")],
+        [name for name in names if "/" not in name and name not in ("", ".", "..")],
         [entry for entry in entries if entry.key != prefix],
     )
 
@@ -94,8 +103,10 @@ def _level_by_obstore(clients: Clients, prefix: str) -> tuple[list[str], list[En
     except InvalidPathError:
         return None
     entries = [entry_of(meta) for meta in found["objects"]]
-    names = [path.rpartition("/")[2] for path in found["common_prefixes"]]
-    return (names, entries) if _is_true(entries, prefix) else None
+    paths = found["common_prefixes"]
+    if not _is_true(entries, prefix) or not all(it.startswith(prefix) for it in paths):
+        return None
+    return [path.rpartition("/")[2] for path in paths], entries
 
 
 @final
