@@ -1,7 +1,8 @@
 """Races for steps: so many contenders of five kinds at once, while requests fail.
 
 Of each race: one winner at most, who was told so; whoever was told to have won has the step; and
-whoever was told that the outcome is unknown (EIO) does not keep it.
+whoever was told that the outcome is unknown (EIO) does not keep it. When all are over each step is
+looked at again: what arrived late has changed nothing.
 """
 
 import errno
@@ -10,7 +11,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -57,6 +58,10 @@ class Races:
     wrong: list[str] = field(default_factory=list)
     undecided: list[tuple[str, Outcomes]] = field(default_factory=list)
     """Those without a winner: what is late may yet come, and is then to be undone."""
+    left: dict[str, str | None] = field(default_factory=dict)
+    """Who has each step whose race is decided; None: it was given back."""
+    late: Counter[str] = field(default_factory=Counter)
+    """Of whom a request arrived after the winner had given back, and has the step."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -69,7 +74,7 @@ class Races:
             f"{self.one_winner} with exactly one winner, {dict(self.explained)} explained, "
             f"{len(self.undecided)} to be seen, "
             f"{len(self.wrong)} wrong; wins {dict(self.wins)}; EIO {dict(self.unknown)}, "
-            f"timed out {self.timed_out}"
+            f"timed out {self.timed_out}, late {dict(self.late)}"
         )
 
 
@@ -115,6 +120,7 @@ def claims(seed: int, count: int, lanes: Sequence[int] = LANES, *, mounts: int =
         for step, told in races.undecided:
             _count(made, races, step, told, patience=UNDONE)
         races.undecided.clear()
+        _look_again(made, races, {it.agent: it.kind for crew in crews for it in crew})
         say(f"  {made.chance}")
     return races
 
@@ -182,10 +188,13 @@ def _race(
         races.unknown.update(it.kind for it in unknown)
         races.timed_out += sum(it.code == errno.ETIMEDOUT for _, it in told)
     _count(made, races, step, told, patience=0)
-    # Else its mount renews it from now on.
-    for client in winners:
-        if client.kind not in ("direct", *FOREIGN):
-            client.do("rm", f"steps/{step}/claim")
+    if len(winners) != 1:
+        return
+    (winner,) = winners
+    if winner.kind in ("direct", *FOREIGN):
+        races.left[step] = winner.agent
+    elif winner.do("rm", f"steps/{step}/claim").done:  # else its mount renews it from now on
+        races.left[step] = None
 
 
 def _count(made: Fleet, races: Races, step: str, told: Outcomes, patience: float) -> None:
@@ -202,6 +211,21 @@ def _count(made: Fleet, races: Races, step: str, told: Outcomes, patience: float
         else:
             races.one_winner += 1
             races.wins[next(client.kind for client, it in told if it.done)] += 1
+
+
+def _look_again(made: Fleet, races: Races, kinds: Mapping[str, str]) -> None:
+    """See that each step is as its race left it; what came late may take a while to be undone."""
+    end = time.monotonic() + UNDONE
+    for step, holder in races.left.items():
+        while (now := _holder(made, step)) != holder:
+            if holder is None and now is not None and kinds[now] in ("direct", *FOREIGN):
+                races.late[kinds[now]] += 1  # nobody undoes it
+                break
+            if time.monotonic() > end:
+                races.wrong.append(f"{step} was left to {holder}, and {now} has it")
+                say(races.wrong[-1])
+                break
+            time.sleep(0.2)
 
 
 def _judge(

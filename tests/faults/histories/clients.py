@@ -26,6 +26,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
+from tcfs.cli._failure import Exit
 from tests.servers import Account
 
 PROGRAMS: Final = Path(__file__).with_name("programs")
@@ -237,7 +238,7 @@ class Command:
         command = [*verb, path, *self.options]
         told = self.program.ask(agent=self.agent, command=command, data=data)
         assert "Traceback" not in told.text, told.text
-        return told if told.done else Told(_meaning(told.text), told.text)
+        return told if told.done else Told(_meaning(told), told.text)
 
 
 # What a command says, for those of its refusals that come about here.
@@ -248,12 +249,17 @@ _SAID: Final = {
     "did not say whether": errno.EIO,
     "it is unknown whether": errno.EIO,
     "is given back in a moment": errno.EIO,
+    "the program ended": errno.ECONNABORTED,
 }
 
 
-def _meaning(said: str) -> int:
+def _meaning(told: Told) -> int:
+    for text, code in _SAID.items():
+        if text in told.text:
+            return code
     # What a command does not know and what it could not do in time is one to whoever reads it.
-    return next((code for text, code in _SAID.items() if text in said), errno.EIO)
+    assert told.code == Exit.TIMED_OUT or "try again" in told.text, told
+    return errno.EIO
 
 
 @final

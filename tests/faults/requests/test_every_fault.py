@@ -17,7 +17,15 @@ from urllib.parse import unquote
 import pytest
 
 from tests.faults.requests.acts import ACTS, SMALL, Act
-from tests.faults.requests.kinds import NAMED, Fault, always, first, onwards
+from tests.faults.requests.kinds import (
+    FAULTS,
+    NAMED,
+    Fault,
+    always,
+    any_request,
+    first,
+    onwards,
+)
 from tests.mounts import PATIENCE, Mount, credentials, until
 from tests.proxy import Answer, Proxy, Request, Rule
 from tests.servers import Account
@@ -208,6 +216,12 @@ def course(request: pytest.FixtureRequest, home: Path) -> Iterator[Course]:
 def no(rows: Iterable[Row]) -> None:
     found = list(rows)
     assert not found, "\n".join(map(str, found))
+
+
+def test_each_operation_met_its_fault(course: Course) -> None:
+    """But for those that only some requests can meet, which not every operation makes."""
+    special = {it.name for it in FAULTS if it.concerns is not any_request}
+    no(it for it in course.rows if not it.met and it.fault.name not in special)
 
 
 def test_no_operation_takes_longer_than_its_deadline(course: Course) -> None:
