@@ -1,8 +1,9 @@
 """Mail: everybody sends to one mailbox while requests fail, mounts and the server crash.
 
 Every message that was accepted is there in the end, once and whole, in the order of its sender;
-what was not accepted is there at most once. Some go to one who reads with the reference's `inbox
---new`, and has been shown all of them in the end.
+what was not accepted is there at most once. Some go to one who reads `unread` on a mount meanwhile,
+and has been shown each of them once in the end; and some to one who reads with the reference's
+`inbox --new`, and has been shown all of them.
 """
 
 import hashlib
@@ -25,9 +26,11 @@ from tests.interop.reference import NEWEST
 
 DEADLINE: Final = 4.0
 READER: Final = "reader"
+OURS: Final = "our-reader"
 FOREIGN: Final = "foreign-reader"
-PART: Final = 0.01  # of the messages: its cursor holds 1000, and it fetches one after the other
-BOXES: Final = (READER, FOREIGN)
+PART: Final = 0.05  # of the messages: a cursor holds 1000
+FOREIGN_PART: Final = 0.01  # which it fetches one by one
+BOXES: Final = (READER, OURS, FOREIGN)
 _SHOWN: Final = re.compile(r"^\[.*\] \(direct\) \S+: (\S+)$", re.MULTILINE)
 SETTLES: Final = 120.0  # seconds: until what waits on a disk is sent
 
@@ -43,6 +46,7 @@ class Letters:
     doubtful: set[str] = field(default_factory=set)
     refused: dict[str, Told] = field(default_factory=dict)
     shown: set[str] = field(default_factory=set)  # to the reference's reader
+    read: Counter[str] = field(default_factory=Counter)  # on a mount, by how many reads
     by: Counter[str] = field(default_factory=Counter)
     crashes: int = 0
     delivered: int = 0
@@ -70,7 +74,8 @@ class Letters:
         return (
             f"{self.count} accepted, {self.delivered} of them delivered, {len(self.doubtful)} of "
             f"unknown outcome, {len(self.refused)} refused, by {dict(self.by)}, "
-            f"{len(self.shown)} shown to the reference, {self.crashes} crashes; "
+            f"{len(self.read)} read, {len(self.shown)} shown to the reference, "
+            f"{self.crashes} crashes; "
             f"{len(self.wrong)} wrong"
         )
 
@@ -90,22 +95,24 @@ def mail(seed: int, count: int, crashes: int = 20, *, foreign: bool = True) -> L
         ]
         crew += made.agents_of(made.library(900, DEADLINE), ["l0", "l1", "l2", "l3"])
         crew += made.commands(["c0", "c1"], 30)
+        ours: Client = made.shell(mounts[0], OURS)
         reader: Client | None = None
         if foreign:
             *others, reader = made.reference_commands(NEWEST, ["r0", "r1", FOREIGN])
             crew += others
         with made.calm():
-            for box in (READER, FOREIGN):
+            for box in BOXES:
                 mounts[0].out(f"echo here > as/{box}/agents/{box}")
         nemesis = Nemesis(made, chance, ("mount", "mount", "server"))
         ends = threading.Event()
         begin = time.monotonic()
 
         def send(client: Client, seed: int) -> None:
-            _send(client, letters, random.Random(seed), ends, PART if reader else 0)
+            _send(client, letters, random.Random(seed), ends, FOREIGN_PART if reader else 0)
 
-        with ThreadPoolExecutor(len(crew) + 1) as threads:
+        with ThreadPoolExecutor(len(crew) + 2) as threads:
             running = [threads.submit(send, it, chance.randrange(1 << 32)) for it in crew]
+            running.append(threads.submit(_read_ours, ours, letters, ends))
             if reader is not None:
                 running.append(threads.submit(_read, reader, letters, ends))
             said = 0
@@ -128,6 +135,7 @@ def mail(seed: int, count: int, crashes: int = 20, *, foreign: bool = True) -> L
                 each.result()
         nemesis.mend()
         _settle(made, letters)
+        _look(ours, letters)
         if reader is not None:
             _read_all(reader, letters)
         _judge(made, letters)
@@ -149,7 +157,7 @@ def _send(
         number += 1
         body = f"{client.agent}-{number}-" + "x" * chance.choice((0, 10, 100, 3000))
         text = f"{body}-{hashlib.sha256(body.encode()).hexdigest()[:16]}"
-        box = FOREIGN if chance.random() < part else READER
+        box = chance.choices((FOREIGN, OURS, READER), (part, PART, 1))[0]
         told = client.do("send", f"messages/{box}/inbox", f"{text}\n")
         with letters.lock:
             letters.by[client.kind] += 1
@@ -161,6 +169,18 @@ def _send(
                 letters.refused[text] = told
         if not told.done:
             ends.wait(0.2)  # the mount may be away
+
+
+def _read_ours(reader: Client, letters: Letters, ends: threading.Event) -> None:
+    while not ends.wait(0.2):
+        _look(reader, letters)
+
+
+def _look(reader: Client, letters: Letters) -> None:
+    """Read what is new; what a read showed that failed is shown once more."""
+    told = reader.do("cat", f"messages/{OURS}/unread")
+    if told.done:
+        letters.read.update(_SHOWN.findall(told.text))
 
 
 def _read(reader: Client, letters: Letters, ends: threading.Event) -> None:
@@ -208,6 +228,8 @@ def _judge(made: Fleet, letters: Letters) -> None:
         order.setdefault((message.sender, box), []).append(text)
         if box == FOREIGN and text not in letters.shown:
             letters.wrong.append(f"{key} was not shown to the reference's reader")
+        if box == OURS and letters.read[text] != 1:
+            letters.wrong.append(f"{key} was shown by {letters.read[text]} reads")
     for sender, accepted in letters.accepted.items():
         for text in accepted:
             if found[text] == 1:
