@@ -57,7 +57,7 @@ def to_json(seen: Snapshot) -> bytes:
             "last_uploaded_at": seen.sessions.last_uploaded_at,
         },
     }
-    return json.dump(document) + b"\n"
+    return json.view(document) + b"\n"
 
 
 def _uploaded(seen: Snapshot) -> str:

@@ -32,7 +32,7 @@ def to_json(settings: Settings) -> bool:
 
     found = trio.run(gather)
     well = all(check.ok for check in found)
-    _output.tell(json.dump({"ok": well, "checks": [asdict(check) for check in found]}).decode())
+    _output.tell(json.view({"ok": well, "checks": [asdict(check) for check in found]}).decode())
     return well
 
 

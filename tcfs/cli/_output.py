@@ -25,6 +25,13 @@ def show(data: bytes | memoryview) -> None:
         raise click.exceptions.Exit(Exit.DONE)
 
 
+def show_stored(data: bytes) -> None:
+    """Print, as `show` does, what somebody stored: to the byte, but a terminal is not commanded."""
+    from tcfs.wire.text import shown  # late: most commands print nothing of that kind
+
+    show(shown(data) if sys.stdout is not None and sys.stdout.isatty() else data)
+
+
 def tell(line: str) -> None:
     """Print a line on what came of the command, which is so whether anybody reads it or not.
 

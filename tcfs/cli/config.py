@@ -6,6 +6,7 @@ Configuration). Knows nothing of stores: `tcfs.cli._open` makes one of these set
 
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from tcfs.wire import InvalidName, Malformed, json
 from tcfs.wire.ids import AgentId, agent_id, is_control
 
 FILE_NAME: Final = ".tracecraft.json"
+_SENDABLE: Final = re.compile("[!-~]+")
 SECRETS: Final = ("secret_key", "session_token", "hf_token")
 """Its members that are told to nobody, whether they are in use or not."""
 
@@ -151,7 +153,7 @@ def settle(asked: Asked, environ: Mapping[str, str], directory: Path, home: Path
         store = Local(data_home(environ) / project, embedded=True)
         how = f"the embedded local store, for work in {directory}"
     if isinstance(store, Bucket):
-        store = _as_asked(store, asked)
+        store = _sendable(_as_asked(store, asked), how)
     elif asked.endpoint or asked.profile or asked.region:
         raise Failure(
             f"{store.url} is a local directory, which has no endpoint, region or profile;"
@@ -169,6 +171,8 @@ def settle_configured(configuration: Configuration, environ: Mapping[str, str]) 
         Failure: it cannot be used.
     """
     store, how = _from_file(configuration, environ), f"in {configuration.path}"
+    if isinstance(store, Bucket):
+        store = _sendable(store, how)
     asked = Asked("tcfs init")
     agent, agent_how = _agent(asked, {}, configuration)
     credentials = _credentials(store, asked, configuration)
@@ -223,6 +227,8 @@ def _from_file(configuration: Configuration, environ: Mapping[str, str]) -> Loca
                 secret_key=configuration.text("secret_key"),
             )
         case "file":
+            if bucket is not None and "\0" in bucket:
+                raise Failure(f"{path}: {bucket!r} is no directory's name; correct 'bucket'")
             base = path.parent / bucket if bucket else data_home(environ)
             return Local(base / _project(project, str(path)), embedded=bucket is None)
         case "hf":
@@ -271,6 +277,19 @@ def _as_asked(store: Bucket, asked: Asked) -> Bucket:
         access_key=store.access_key if own_keys else None,
         secret_key=store.secret_key if own_keys else None,
     )
+
+
+def _sendable(store: Bucket, how: str) -> Bucket:
+    """Return `store`, of which all can be part of a request."""
+    told = {"bucket": store.bucket, "endpoint": store.endpoint, "region": store.region}
+    told["access_key"] = store.access_key  # the secret one is not sent, and may be any text
+    for name, value in told.items():
+        if value is not None and not _SENDABLE.fullmatch(value):
+            raise Failure(
+                f"the {name} of the store ({how}) holds white space, control characters or other"
+                " than ASCII, which no request can; correct it"
+            )
+    return store
 
 
 def _credentials(store: Local | Bucket, asked: Asked, configuration: Configuration | None) -> str:

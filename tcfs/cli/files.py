@@ -178,4 +178,4 @@ def _print(line: str) -> None:
 def _print_json(value: object) -> None:
     from tcfs.wire import json
 
-    _output.show(json.dump(value) + b"\n")
+    _output.show(json.view(value) + b"\n")

@@ -46,7 +46,7 @@ async def _show_json(versions: "AsyncIterator[Version]") -> None:
 
     before = b"["
     async for it in versions:
-        row = json.dump({"set_at": iso(it.set_at), "set_by": it.agent, "value": it.value})
+        row = json.view({"set_at": iso(it.set_at), "set_by": it.agent, "value": it.value})
         _output.show(before + b"\n  " + row.replace(b"\n", b"\n  "))
         before = b","
     _output.show(b"[]\n" if before == b"[" else b"\n]\n")

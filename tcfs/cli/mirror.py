@@ -90,6 +90,6 @@ def mirror(
 
     done = visit_to_write(where, lambda it: _mirror.mirror(it, where.settings, asked, tell))
     if as_json:
-        _output.tell(json.dump([it.facts() for it in done]).decode())
+        _output.tell(json.view([it.facts() for it in done]).decode())
     if any(it.error is not None for it in done):  # which was told as it happened
         raise click.exceptions.Exit(Exit.FAILED)

@@ -35,7 +35,7 @@ def list_sessions(
 
     rows = visit(where, lambda it: it.in_time(_sessions.listed(it, harness, sort_by, limit)))
     if as_json:
-        _output.show(json.dump([it.facts() for it in rows]) + b"\n")
+        _output.show(json.view([it.facts() for it in rows]) + b"\n")
         return
     if not rows:
         _output.tell("no session is mirrored here; tcfs mirror stores one")
@@ -57,11 +57,17 @@ def show(where: Where, name: str, tail: int) -> None:
     """Print what is known of SESSION, as JSON, and the last lines of its transcript."""
     from tcfs.cli import _sessions
     from tcfs.cli._visit import visit
+    from tcfs.wire import Malformed, json
+    from tcfs.wire.text import shown
 
     meta, lines = visit(where, lambda it: it.in_time(_sessions.shown(it, name, tail)))
-    _output.show(meta.rstrip(b"\n") + b"\n")
+    try:
+        json.load(meta)
+    except Malformed:  # nothing that a program could read: for people only
+        meta = shown(meta)
+    _output.show_stored(meta.rstrip(b"\n") + b"\n")
     if tail:
-        _output.show(b"\n--- tail ---\n" + lines)
+        _output.show_stored(b"\n--- tail ---\n" + lines)
 
 
 @session.command(epilog="Example: tcfs session stop 5ca1ab1e-0000-4000-8000-000000000001")
@@ -77,7 +83,7 @@ def stop(where: Where, name: str, as_json: bool) -> None:
     done, new = visit_to_write(where, lambda it: _sessions.stop(it, name))
     if as_json:
         facts = {"harness": done.harness, "session_id": done.id, "ended_now": new}
-        _output.tell(json.dump(facts).decode())
+        _output.tell(json.view(facts).decode())
     else:
         _output.tell(f"{done} is ended" if new else f"{done} was ended before")
 
@@ -102,7 +108,7 @@ def compact(where: Where, name: str, keep_tail: int, as_json: bool) -> None:
     done, before, after = visit_to_write(where, lambda it: _sessions.compact(it, name, keep_tail))
     if as_json:
         facts = {"harness": done.harness, "session_id": done.id, "before": before, "parts": after}
-        _output.tell(json.dump(facts).decode())
+        _output.tell(json.view(facts).decode())
     elif before == after:
         _output.tell(f"{done} has nothing to merge: {before} parts")
     else:

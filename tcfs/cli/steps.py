@@ -45,7 +45,7 @@ def wait(where: Where, steps: tuple[str, ...], timeout: float, as_json: bool) ->
             click.echo("\r\x1b[K", nl=False, err=True)
     if as_json:
         rows = [{"step": it, "status": state, "agent": by} for it, state, by in outcome.steps]
-        _output.tell(json.dump({"complete": outcome.error is None, "steps": rows}).decode())
+        _output.tell(json.view({"complete": outcome.error is None, "steps": rows}).decode())
     if outcome.error is not None:
         raise Failure(outcome.error, Exit.TIMED_OUT if outcome.late else Exit.FAILED)
     if not as_json:
@@ -105,7 +105,7 @@ def complete(
     if as_json:
         facts = {"step": done, "status": state.value, "agent": where.settings.agent}
         files = {} if changed is None else {"changed_files": list(changed)}
-        _output.tell(json.dump({**facts, "next_agent": next_agent, **files}).decode())
+        _output.tell(json.view({**facts, "next_agent": next_agent, **files}).decode())
         return
     files_told = "" if changed is None else f", {len(changed)} changed files recorded"
     _output.tell(

@@ -234,7 +234,10 @@ def _offset(answer: Any, sent: int) -> Offset | None:
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     if date is None:
         return None
-    shown = nanoseconds(parsedate_to_datetime(date))
+    try:
+        shown = nanoseconds(parsedate_to_datetime(date))
+    except (ValueError, OverflowError):
+        return None  # as of a service that shows none
     return Offset(shown - received, shown + SECOND - sent)
 
 

@@ -83,7 +83,9 @@ _NOT_NOW: Final = frozenset(
 _ELSEWHERE: Final = frozenset({"PermanentRedirect", "IllegalLocationConstraintException"})
 
 _STATUS = re.compile(r"\bstatus: (\d{3}),")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+# As services write them. A signature has 64 characters: an answer may repeat what was sent.
+_NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,62}"
+_CODE = re.compile(f"<Code>({_NAME})</Code>")
 _KIND = re.compile(r"\bHttpError \{\s*kind: (\w+)")
 _UNTRUSTED = re.compile(r"\bInvalidCertificate\(\s*(?:Other\(\s*OtherError\(\s*)?(\w+)")
 _CAUSE = re.compile(r'"(dns error|tcp connect error|[^"]*certificate[^"]*)"')
@@ -140,9 +142,9 @@ def of_botocore(error: Exception) -> Answer:
     if isinstance(response, dict) and "ResponseMetadata" in response:  # a ClientError
         status = response["ResponseMetadata"].get("HTTPStatusCode")
         headers = response["ResponseMetadata"].get("HTTPHeaders", {})
-        code = str(response.get("Error", {}).get("Code", ""))
-        # An answer without a body (to HEAD) has its status for a code.
-        name = "" if code.isdigit() else code
+        # An answer without a body (to HEAD) has its status for a code: no name either.
+        code = response.get("Error", {}).get("Code")
+        name = code if isinstance(code, str) and re.fullmatch(_NAME, code) else ""
         return Answer(status, name, retry_after=_seconds(headers.get("retry-after")))
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _NO_CREDENTIALS:
@@ -155,9 +157,11 @@ def of_botocore(error: Exception) -> Answer:
         return Answer(reason="no answer in time")
     if names & {"ConnectionClosedError", "HTTPClientError", "OSError"}:
         return Answer(reason="the connection broke")
-    if names & {"ParamValidationError", "BotoCoreError", "ValueError"}:
+    if names & _NO_REQUEST:
         return Answer(400, type(error).__name__, sent=False)
-    return Answer(reason=type(error).__name__)
+    # What came of the answer: a date that is none, XML that ends early. The request was sent, for
+    # all we know, and what it asked for may be done.
+    return Answer(reason=f"no answer that could be understood ({type(error).__name__})")
 
 
 _VERIFIED: Final = re.compile(r"certificate verify failed: ([\w '.-]*\w)")
@@ -165,14 +169,28 @@ _NO_CREDENTIALS: Final = frozenset(
     {"CredentialRetrievalError", "NoAuthTokenError", "NoCredentialsError", "ProfileNotFound"}
     | {"PartialCredentialsError", "SSOError", "TokenRetrievalError", "LoginError"}
 )
+# No SSLError: an answer may be cut short by one, as a connection may be refused by one.
 _NOT_SENT: Final = frozenset(
-    {"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError", "SSLError"}
+    {"ConnectTimeoutError", "EndpointConnectionError", "ProxyConnectionError"}
+)
+# What botocore raises while it makes a client or a request, before any of it is sent.
+_NO_REQUEST: Final = frozenset(
+    {"ParamValidationError", "ValidationError", "MissingParametersError", "DataNotFoundError"}
+    | {"BaseEndpointResolverError", "EndpointProviderError", "InvalidEndpointConfigurationError"}
+    | {"InvalidDNSNameError", "InvalidHostLabelError", "UnknownRegionError"}
+    | {"UnknownSignatureVersionError", "UnsupportedSignatureVersionError"}
+    | {"UnsupportedS3ArnError", "UnsupportedS3ConfigurationError"}
+    | {"UnsupportedS3AccesspointConfigurationError", "InvalidS3AddressingStyleError"}
+    | {"ConfigNotFound", "ConfigParseError", "InvalidConfigError", "InvalidDefaultsMode"}
+    | {"InvalidChecksumConfigError", "InvalidProxiesConfigError", "InvalidRetryConfigurationError"}
+    | {"InvalidS3UsEast1RegionalEndpointConfigError", "InvalidSTSRegionalEndpointsConfigError"}
+    | {"InvalidIMDSEndpointError", "InvalidIMDSEndpointModeError", "MissingDependencyException"}
 )
 
 
 def _seconds(value: str | None) -> float | None:
     # The other form, a date, is not used by any service known to us.
-    return float(value) if value is not None and value.isdigit() else None
+    return float(value) if value is not None and re.fullmatch("[0-9]{1,9}", value) else None
 
 
 def no_credentials(bucket: str, why: str) -> str:

@@ -7,7 +7,7 @@ from tcfs.project.events import Event, Events, Follower
 from tcfs.tree._base import HOUR, Attributes, Caller, File, Handle, Keep, OpenMode
 from tcfs.tree._view import View
 from tcfs.tree._where import path_of
-from tcfs.wire.json import dump_line
+from tcfs.wire.json import view_line
 
 AT_ONCE: Final = 256  # events made into text at a time
 KEPT: Final = 1 << 16  # bytes that were read, for those who seek back: bash does, after each line
@@ -88,7 +88,7 @@ class EventsHandle(Handle):
         self._start += spare
         dropped, events = self._follower.take(AT_ONCE)
         if dropped:
-            self._text += f"{dump_line({'dropped': dropped})}\n".encode()
+            self._text += f"{view_line({'dropped': dropped})}\n".encode()
         for it in events:
             self._text += f"{_line(it)}\n".encode()
 
@@ -102,4 +102,4 @@ def _line(event: Event) -> str:
         "state": event.state,
         "agent": event.agent,
     }
-    return dump_line({name: it for name, it in shown.items() if it is not None or name == "path"})
+    return view_line({name: it for name, it in shown.items() if it is not None or name == "path"})

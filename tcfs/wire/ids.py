@@ -4,6 +4,7 @@ import secrets
 from typing import Final, NewType
 
 from tcfs.wire._errors import InvalidName
+from tcfs.wire.text import CONTROL
 
 AgentId = NewType("AgentId", str)
 StepId = NewType("StepId", str)
@@ -67,5 +68,5 @@ def _checked(name: str, what: str) -> str:
 
 
 def is_control(text: str) -> bool:
-    """Tell whether `text` holds a C0 or C1 control character."""
-    return any(char < " " or "\x7f" <= char <= "\x9f" for char in text)
+    """Tell whether `text` holds what commands a terminal, ends a line or turns its letters."""
+    return CONTROL.search(text) is not None

@@ -1,4 +1,4 @@
-"""JSON as it lies in the bucket: indented by two, UTF-8."""
+"""JSON as it lies in the bucket: indented by two, UTF-8. And as it is shown."""
 
 import json
 from typing import Any, Final
@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 
 from tcfs.wire._errors import Malformed
+from tcfs.wire.text import in_json
 
 DEEPEST: Final = 200  # levels: orjson reads 1024 of them, and writes 254
 
@@ -32,6 +33,26 @@ def dump_line(value: object) -> str:
         return orjson.dumps(value).decode()
     except TypeError as error:
         raise Malformed(f"not writable as JSON: {error}") from error
+
+
+def view(value: object) -> bytes:
+    """Return what `dump` does, made fit for a terminal; the JSON value is the same.
+
+    For what is made to be shown. A document of the bucket is shown as it is.
+
+    Raises:
+        Malformed: as `dump`.
+    """
+    return in_json(dump(value).decode()).encode()
+
+
+def view_line(value: object) -> str:
+    """Return what `dump_line` does, made fit for a terminal; the JSON value is the same.
+
+    Raises:
+        Malformed: as `dump_line`.
+    """
+    return in_json(dump_line(value))
 
 
 def load(data: bytes) -> Any:

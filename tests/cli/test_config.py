@@ -98,6 +98,39 @@ def test_configuration_of_directory_is_used(decide: Any, configured: Path) -> No
     assert (settings.agent, settings.agent_how) == ("designer", f"agent_id in {configured}")
 
 
+@pytest.mark.parametrize("name", ["bucket", "endpoint", "access_key"])
+@pytest.mark.parametrize("char", ["\0", "\n", "\x1b", "\x9b", "\u202e", " ", "é"], ids=ascii)
+def test_what_no_request_can_hold_is_refused(
+    decide: Any, configured: Path, name: str, char: str
+) -> None:
+    configured.write_text(json.dumps(FILE | {name: f"{FILE[name]}{char}x"}))
+    with pytest.raises(Failure, match=f"the {name} of the store .*{configured.name}.*correct it"):
+        decide()
+    # Nor from the command line, whose keys are the file's where the bucket is the same.
+    asked = {"store": "s3://fleet/apollo"}
+    asked |= {"endpoint": f"http://host{char}:1"} if name == "endpoint" else {}
+    asked["store"] = (
+        asked["store"].replace("fleet", f"fleet{char}x") if name == "bucket" else asked["store"]
+    )
+    with pytest.raises(Failure, match=f"the {name} of the store"):
+        decide(**asked)
+
+
+def test_secret_key_may_be_any_text(decide: Any, configured: Path) -> None:
+    configured.write_text(json.dumps(FILE | {"secret_key": "pass phrase é"}))
+    assert decide().store.secret_key == "pass phrase é"
+
+
+def test_directory_that_cannot_be_named_is_refused(decide: Any, configured: Path) -> None:
+    file = {"backend": "file", "bucket": "a\0b", "project": "apollo"}
+    configured.write_text(json.dumps(file))
+    with pytest.raises(Failure, match=r"'a\\x00b' is no directory's name; correct 'bucket'"):
+        decide()
+    # All else can be, however strange.
+    configured.write_text(json.dumps(file | {"bucket": "/srv/a\nb\u200f"}))
+    assert decide().store == Local(Path("/srv/a\nb\u200f/apollo"))
+
+
 def test_configuration_of_home_comes_second(decide: Any, home: Path, configured: Path) -> None:
     other = home / ".tracecraft" / "config.json"
     other.parent.mkdir()

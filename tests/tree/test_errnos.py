@@ -9,7 +9,7 @@ from tcfs import stores
 from tcfs.project import errors
 from tcfs.stores import _errors
 from tcfs.tree.errnos import ERRNO, errno_of
-from tcfs.tree.refusals import KEPT, Refusals
+from tcfs.tree.refusals import KEPT, LONGEST, Refusals
 from tcfs.wire import InvalidName, Malformed
 from tcfs.wire.ids import AgentId
 
@@ -74,3 +74,19 @@ def test_refusal_of_a_strange_path_is_one_line_that_can_be_read() -> None:
     assert len(text.encode().splitlines()) == 5
     assert "\x1b" not in text
     assert "/é" in text
+
+
+def test_refusal_as_long_as_can_be_says_what_to_do() -> None:
+    told: list[str] = []
+    refusals = Refusals(told.append)
+    refusals.record(A, "/memory/" + "k" * 4000, errno.EINVAL, "a key is shorter; choose another")
+    refusals.record(A, "/memory/k", errno.EIO, f"the store said {'x' * 10**6}; try again")
+    refusals.record(A, "/" + "\x1b" * 1990, errno.EINVAL, "choose another")
+    path, text, control = refusals.text(A).splitlines()
+    assert " /memory/kkk" in path
+    assert path.endswith("k EINVAL a key is shorter; choose another")
+    assert " /memory/k EIO the store said xxx" in text
+    assert text.endswith("xxx; try again")
+    assert control.endswith(" EINVAL choose another")
+    assert max(map(len, [path, text, control, *told])) <= LONGEST
+    assert all(" [...] " in it for it in (path, text, control, *told[:2]))

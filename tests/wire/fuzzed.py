@@ -25,7 +25,9 @@ DOCUMENTS: Final[tuple[Any, ...]] = (
 )
 AGENT: Final = ids.agent_id("tester")
 # What turns the order of a line's letters, so that it reads as another; and ends of lines.
-TURNING: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
+TURNING: Final = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029"
+)
 
 
 def _document(kind: Any) -> Callable[[bytes], None]:
@@ -95,7 +97,13 @@ def _json(data: bytes) -> None:
     except Malformed:
         return
     assert json.load(json.dump(value)) == value
-    json.dump_line(value)
+    assert json.load(json.dump_line(value).encode()) == value
+    assert json.load(json.view(value)) == value
+    _harmless(json.view(value).decode())
+    line = json.view_line(value)
+    assert json.load(line.encode()) == value
+    _harmless(line)
+    assert "\n" not in line
 
 
 def _text(check: Callable[[str], None]) -> Callable[[bytes], None]:

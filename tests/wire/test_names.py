@@ -5,11 +5,40 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tcfs.wire import InvalidName, keys
-from tcfs.wire.ids import BROADCAST, MAX_ID, AgentId, Mailbox, agent_id, fresh, mailbox, step_id
+from tcfs.wire.ids import (
+    BROADCAST,
+    MAX_ID,
+    AgentId,
+    Mailbox,
+    agent_id,
+    fresh,
+    lock_id,
+    mailbox,
+    step_id,
+)
+from tcfs.wire.text import escaped, on_one_line
 from tcfs.wire.times import iso, nanoseconds
 
 names = st.text(max_size=30) | st.text(st.characters(codec="ascii"), max_size=10)
 
+# What a terminal obeys, ends of lines, and what turns the letters around it.
+CONTROLS = [
+    *(
+        "\t",
+        "\n",
+        "\r",
+        "\x1b",
+        "\x7f",
+        "\x85",
+        "\x9b",
+        "\u2028",
+        "\u2029",
+        "\u061c",
+        "\u200e",
+        "\u200f",
+    ),
+    *("\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"),
+]
 REFUSED = [
     "", " ", "\t", "a/b", "/", ".a", ".", "..", "_a", "_", "a\nb", "a\x00", "a\x7fb", "a\x85b",
     "x" * (MAX_ID + 1), "é" * (MAX_ID // 2 + 1), "a\udcff", "\ud800",
@@ -24,6 +53,25 @@ def test_names_that_are_no_ids(name: str) -> None:
         agent_id(name)
     with pytest.raises(InvalidName):
         step_id(name)
+
+
+@pytest.mark.parametrize("char", CONTROLS, ids=ascii)
+def test_what_is_shown_escaped_is_in_no_name(char: str) -> None:
+    """One set for both: what may be in a name is shown as it is."""
+    name = f"a{char}b"
+    assert char in "\t\n" or char not in escaped(name)
+    for check in (agent_id, step_id, lock_id, mailbox, keys.memory_name):
+        with pytest.raises(InvalidName):
+            check(name)
+    assert not keys.is_session_name(name)
+
+
+# The joiners of emoji and of Persian turn nothing.
+@pytest.mark.parametrize(
+    "name", ["\u200d", "\u200c", "\u05d0", "\U0001f469\u200d\U0001f680"], ids=ascii
+)
+def test_letters_of_every_script_are_names_and_are_shown(name: str) -> None:
+    assert agent_id(f"a{name}b") == on_one_line(f"a{name}b") == f"a{name}b"
 
 
 @pytest.mark.parametrize("name", ["a", "a b", "A.b-c_d", "é", "日本", "x" * MAX_ID, "a:b*?", "-x"])

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tcfs.wire import Malformed
+from tcfs.wire import Malformed, json
 from tcfs.wire.documents import Handoff
 from tcfs.wire.handoff import HandoffText, parse_text, show
 from tcfs.wire.mail import Message
 from tcfs.wire.mail import parse_text as parse_mail
 from tcfs.wire.memory import MemoryValue, split_newline
+from tcfs.wire.text import shown
 
 texts = st.text(st.characters(codec="utf-8"), max_size=60)
 lines = st.lists(
@@ -144,3 +145,20 @@ def test_inbox_line_names_kind_sender_and_step() -> None:
     message = Message(sender="b", to="a", text="one\ntwo\x1b[2J", sent_at="2026", step="x")
     assert message.line(broadcast=True) == "[2026] (broadcast) b [step x]: one\n    two\\x1b[2J\n"
     assert message.letter() == "From: b\nDate: 2026\nTo: a\nStep: x\n\none\ntwo\\x1b[2J\n"
+
+
+COMMANDS = "\x1b\x7f\x9b\u061c\u200f\u2028\u202e\u2066"
+
+
+def test_json_that_is_shown_has_the_same_value_and_commands_nothing() -> None:
+    value = {f"name{COMMANDS}": [f"one\ttwo\n{COMMANDS}", 1, None, "é"]}
+    for text in (json.view(value).decode(), json.view_line(value)):
+        assert json.load(text.encode()) == value
+        assert not set(COMMANDS) & set(text)
+        assert "é" in text
+        assert "name\\u001b\\u007f\\u009b\\u061c\\u200f\\u2028\\u202e\\u2066" in text
+    assert "\u202e" in json.dump(value).decode(), "a document is as it is"
+
+
+def test_bytes_that_are_no_text_are_shown_escaped() -> None:
+    assert shown(b"a\tb\n\xff\x9b\x1b[2J\xe2\x80\xae") == b"a\tb\n\\xff\\x9b\\x1b[2J\\u202e"

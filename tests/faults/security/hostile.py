@@ -5,9 +5,14 @@ import socket
 from pathlib import Path
 from typing import Final
 
-TERMINAL: Final = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\u2028forged: line\r\x00"
+TERMINAL: Final = (
+    "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\u2066\u200f\u061c\u2028forged: line\r\x00"
+)
 MARKUP: Final = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
-COMMANDS: Final = ("\x1b", "\x9b", "\x07", "\r", "\x00", "\u202e", "\u2028")
+COMMANDS: Final = (
+    *("\x1b", "\x9b", "\x07", "\r", "\x00"),
+    *("\u202e", "\u2028", "\u2066", "\u200f", "\u061c"),
+)
 
 DEEP: Final = b'{"value": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 BODIES: Final = {

@@ -2,17 +2,23 @@
 
 import json
 import os
+import pty
 import shutil
+import subprocess
+import sys
 import tempfile
+import tty
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.faults.security.hostile import BODIES, MARKUP, TERMINAL, commands_in, places, traps
-from tests.mounts import Mount
+from tests.mounts import SOURCE, Mount
 
+NAME: Final = TERMINAL.replace("\0", "")
 HUGE: Final = 5 << 30  # bytes
 
 
@@ -83,11 +89,98 @@ def test_what_agents_write_commands_no_terminal(mount: Mount, store: Path) -> No
     shown = mount.out(
         "cat status board.html agents/evil steps/evil/claim steps/evil/owner locks/evil/owner "
         "messages/designer/inbox messages/designer/*_evil_* README .tcfs/errors .tcfs/outbox; "
-        "cat .tcfs/metrics .tcfs/agent .tcfs/config .tcfs/capabilities"
+        "cat .tcfs/metrics .tcfs/agent .tcfs/config .tcfs/capabilities; cat status.json; "
+        'exec 9< .tcfs/events; echo v > "artifacts/shared/$name"; read -r line <&9; echo "$line"',
+        name=NAME,
     )
     assert "owned" in shown
+    assert f'"{json.dumps(f"artifacts/shared/{NAME}")[1:-1]}"' in shown
+    assert json.loads(mount.out("cat status.json"))["agents"] != []
     assert commands_in(shown) == []
     assert commands_in(mount.log) == []
+    # Nor can it be the name of anything that has a meaning.
+    for path in ("steps/{}", "memory/{}", "locks/{}", "messages/{}"):
+        done = mount.sh(f'mkdir "{path.format("$name")}"', name="x\u202ey")
+        assert "Invalid argument" in done.stderr, path
+
+
+def test_what_others_named_so_is_in_raw_at_most(mount: Mount, store: Path) -> None:
+    """keys with `//` or control characters: in `.tcfs/raw` at most."""
+    name = "theirs\u202ey"
+    for key in places(name):
+        put(store, key, b'{"agent": "theirs", "value": "theirs", "status": "pending"}')
+    seen = mount.out(
+        "ls agents memory steps locks messages sessions/* ready; cat status; find steps"
+    )
+    assert "theirs" not in seen
+    raw = mount.out('cat ".tcfs/raw/memory/$name.json"; ls .tcfs/raw/steps', name=name)
+    assert raw.count("theirs") == 3
+    assert mount.sh('cat "memory/$name"', name=name).returncode != 0
+    for key in places(name):
+        (store / key).unlink()
+
+
+def test_a_listing_as_json_commands_no_terminal(mount: Mount, store: Path) -> None:
+    said = {"status": "active", "cwd": TERMINAL, "last_uploaded_at": TERMINAL, "ended_at": TERMINAL}
+    put(store, "sessions/claude-code/listed/meta.json", json.dumps(said).encode())
+    put(store, f"artifacts/shared/{NAME}", b"v")
+    mount.out('printf %s "$said" > memory/said', said=TERMINAL.rstrip("\0"))
+    for line in (
+        *("ls --json artifacts/shared", f"stat --json artifacts/shared/{NAME}"),
+        *("session list --json", "history --json said"),
+    ):
+        shown = _printed(store, *line.split(" ", 2))
+        assert commands_in(shown) == [], line
+        assert "\\u202e" in shown, line
+        json.loads(shown)
+
+
+def test_what_a_session_holds_commands_no_terminal(store: Path) -> None:
+    """To the byte where it is piped; but what is no JSON no program reads."""
+    meta = {"harness": "claude-code", "cwd": "\u202e\x9b", "parts": [{"seq": 1, "uuid": "0" * 8}]}
+    whole = json.dumps(meta, ensure_ascii=False).encode()
+    line = f'{{"said": "{TERMINAL}"}}\n'.encode() + b"\xff\x9b\n"
+    put(store, "sessions/claude-code/raw/part-00001-00000000.jsonl", line)
+    put(store, "sessions/claude-code/raw/meta.json", whole)
+    show = ("session", "show", "claude-code/raw", "--tail", "3")
+    assert _printed(store, *show).encode(errors="surrogateescape") == (
+        whole + b"\n\n--- tail ---\n" + line
+    )
+    shown = _on_a_terminal(store, *show)
+    assert commands_in(shown) == []
+    assert "\\x1b[2J" in shown
+    assert "\\xff\\x9b\n" in shown
+    assert "\\u202e\\x9b" in shown
+    put(store, "sessions/claude-code/raw/meta.json", TERMINAL.encode())
+    for seen in (_printed(store, *show[:3]), _on_a_terminal(store, *show)):
+        assert commands_in(seen) == []
+        assert seen.startswith("\\x1b[2J\\x1b]0;owned")
+
+
+def _printed(store: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        _command(store, *arguments), capture_output=True, timeout=60, check=True, cwd=SOURCE
+    )
+    assert done.stderr == b""
+    return done.stdout.decode(errors="surrogateescape")
+
+
+def _on_a_terminal(store: Path, *arguments: str) -> str:
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)  # what is printed is what arrives
+    with subprocess.Popen(_command(store, *arguments), stdout=theirs, cwd=SOURCE) as done:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # EIO: whoever printed has gone
+            while more := os.read(ours, 4096):
+                said += more
+        assert done.wait(60) == 0
+    os.close(ours)
+    return said.decode()
+
+
+def _command(store: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tcfs.cli", *arguments, "--store", str(store)]
 
 
 def test_a_mail_s_text_forges_no_header_and_no_other_mail(mount: Mount) -> None:
