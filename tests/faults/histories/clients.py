@@ -250,6 +250,7 @@ _SAID: Final = {
     "it is unknown whether": errno.EIO,
     "is given back in a moment": errno.EIO,
     "the program ended": errno.ECONNABORTED,
+    "has no value": errno.ENOENT,
 }
 
 

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias, final
+from typing import Final, NamedTuple, final
 
 from tests.faults.histories.checker import Operation
 
@@ -22,6 +22,8 @@ CLAIM: Final = "claim"
 FINISH: Final = "finish"
 GIVE_BACK: Final = "give back"
 OWNER: Final = "owner"
+EXPIRY: Final = "expiry"
+"""Nobody's act: the lease of the tenure whose claim began at `given` ran out (`leases`)."""
 
 WON: Final = "won"
 HELD: Final = "held"
@@ -125,64 +127,68 @@ def without_unseen(history: Iterable[Operation]) -> list[Operation]:
     return kept
 
 
-StepState: TypeAlias = tuple[str, str | None, bool]
-"""`free`, `held` or `done`; by whom; and whether that may end by itself: it is to be undone."""
+class StepState(NamedTuple):
+    """`free`, `held` or `done`; by whom; `doubtful`: that is to be undone, and ends by itself.
 
-FREE: Final[StepState] = ("free", None, False)
+    `tenure` is when the claim that was won began.
+    """
+
+    kind: str
+    who: str | None = None
+    doubtful: bool = False
+    tenure: int | None = None
+
+
+FREE: Final = StepState("free")
 
 
 @final
 class Step:
     """A step that is claimed, finished and given back, or a lock, which is never finished.
 
-    A claim of unknown outcome that landed is given back, at some time. `expires` are the agents
-    whose leases may have run out: their mounts were stopped, killed or cut off.
+    A claim of unknown outcome that landed is given back, at some time. Any other tenure ends by
+    its holder, or by an `EXPIRY` that names it: it is nobody's from then on, and taken by the next.
     """
-
-    def __init__(self, expires: Collection[str] = ()) -> None:
-        self._expires = expires
 
     def begin(self) -> StepState:
         return FREE
 
     def after(self, state: StepState, operation: Operation) -> Iterator[StepState]:
-        for now in self._by_itself(state):
-            yield from self._next(now, operation)
-
-    def _by_itself(self, state: StepState) -> Iterator[StepState]:
-        yield state
-        kind, who, doubtful = state
-        if kind == "held" and (doubtful or who in self._expires):
-            yield FREE
+        yield from self._next(state, operation)
+        if state.kind == "held" and state.doubtful:
+            yield from self._next(FREE, operation)
 
     def _next(self, state: StepState, it: Operation) -> Iterator[StepState]:
         unknown = it.end is None
+        own = state.kind == "held" and state.who == it.who
         match it.act:
             case "claim":
                 yield from self._claim(state, it, unknown)
             case "finish":
                 yield from self._finish(state, it, unknown)
             case "give back":
-                if state[:2] == ("held", it.who) and (unknown or it.told == DONE):
+                if own and (unknown or it.told == DONE):
                     yield FREE
-                elif it.told == REFUSED and (state[:2] != ("held", it.who) or state[2]):
+                elif it.told == REFUSED and (not own or state.doubtful):
                     yield state
+            case "expiry":
+                if own and state.tenure == it.given:
+                    yield FREE
             case "owner":
-                if unknown or it.told == state[1]:
+                if unknown or it.told == state.who:
                     yield state
 
     def _claim(self, state: StepState, it: Operation, unknown: bool) -> Iterator[StepState]:
         if state == FREE and (unknown or it.told == WON):
-            yield ("held", it.who, unknown)
+            yield StepState("held", it.who, unknown, it.begin)
         if unknown or (it.told == HELD and state != FREE):
             yield state
 
     def _finish(self, state: StepState, it: Operation, unknown: bool) -> Iterator[StepState]:
-        kind, who, doubtful = state
-        own = who == it.who
+        kind, own = state.kind, state.who == it.who
         if (kind == "free" or own) and (unknown or it.told == DONE):
-            yield ("done", it.who, False)
+            yield StepState("done", it.who)
         if kind == "free" and unknown:
-            yield ("held", it.who, True)  # claimed on the way, and to be undone
-        if it.told == REFUSED and kind != "free" and (not own or doubtful):
+            yield StepState("held", it.who, doubtful=True)  # on the way, and to be undone
+        if it.told == REFUSED and kind != "free" and (not own or state.doubtful):
             yield state

@@ -5,6 +5,7 @@ acknowledged and not replaced is in the value in the end, and every acknowledged
 version.
 """
 
+import errno
 import random
 import threading
 import time
@@ -16,10 +17,11 @@ from typing import Final, final
 
 from tcfs.wire.memory import MemoryValue
 from tests.faults.histories.checker import Operation, Violation, check
-from tests.faults.histories.clients import Client
+from tests.faults.histories.clients import Client, Told
 from tests.faults.histories.fleet import Fleet, fleet, say
 from tests.faults.histories.history import APPEND, GET, SET, Recorder, register_of, without_unseen
-from tests.faults.histories.nemesis import Nemesis
+from tests.faults.histories.leases import Away
+from tests.faults.histories.nemesis import Nemesis, Party
 
 DEADLINE: Final = 4.0
 KEYS: Final = 8  # that are written at once
@@ -36,6 +38,8 @@ class Values:
     unknown: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     by: Counter[str] = field(default_factory=Counter)
+    missing: int = 0
+    """Reads that were told that there is no value."""
     violations: dict[str, Violation] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
@@ -48,7 +52,8 @@ class Values:
     def report(self) -> str:
         return (
             f"acknowledged {dict(self.acknowledged)}, unknown {dict(self.unknown)}, not done "
-            f"{dict(self.refused)}, by {dict(self.by)}; {self.histories} histories, "
+            f"{dict(self.refused)}, by {dict(self.by)}, {self.missing} reads found no value; "
+            f"{self.histories} histories, "
             f"{len(self.violations)} not linearizable; {len(self.lost)} lost, "
             f"{len(self.doubled)} doubled"
         )
@@ -68,8 +73,9 @@ def memory(seed: int, count: int, *, crashes: bool = True, quick: bool = False) 
             # Of five operations two or so are of the kind that is not done often enough yet.
             each = min(EACH, -(-5 * count // KEYS))
             wanted = [it for it in (APPEND, SET) if values.acknowledged[it] < count]
-            _write(made, crew, recorder, names, random.Random(seed + batch), wanted, nemesis, each)
-            _judge(made, values, recorder.histories())
+            mine = random.Random(seed + batch)
+            _write(made, crew.clients, recorder, names, mine, wanted, nemesis, each)
+            _judge(made, values, recorder.histories(), crew, crew.away(nemesis))
             batch += 1
             say(f"  {time.monotonic() - begin:.0f} s: {values.report()}")
             made.proxy.asked.clear()
@@ -77,14 +83,15 @@ def memory(seed: int, count: int, *, crashes: bool = True, quick: bool = False) 
     return values
 
 
-def _crew(made: Fleet, *, quick: bool) -> Sequence[Client]:
+def _crew(made: Fleet, *, quick: bool) -> Party:
     mounts = [made.mount("--deadline", str(DEADLINE)) for _ in range(1 if quick else 2)]
-    shells = [made.shell(it, f"s{n}{k}") for n, it in enumerate(mounts) for k in range(4)]
+    on = {f"s{n}{k}": it for n, it in enumerate(mounts) for k in range(4)}
+    shells = [made.shell(it, agent) for agent, it in on.items()]
     library = made.library(900, DEADLINE)
     crew: list[Client] = [*shells, *made.agents_of(library, ["l0", "l1", "l2", "l3"])]
     if not quick:
         crew += made.commands(["c0", "c1"], DEADLINE)
-    return crew
+    return Party(crew, on)
 
 
 def _write(
@@ -111,7 +118,7 @@ def _write(
             act = mine.choice([*kinds, *kinds, GET])
             with lock:
                 text = f"{next(tokens):07}-{client.agent}\n"  # none is in another
-            _do(recorder, client, name, act, text)
+            do(recorder, client, name, act, text)
 
     with ThreadPoolExecutor(len(crew)) as threads:
         running = [threads.submit(act, it, chance.randrange(1 << 32)) for it in crew]
@@ -124,45 +131,69 @@ def _write(
     # What a reader finds in the end, when nothing fails any more.
     with made.calm():
         for name in names:
-            _do(recorder, crew[0], name, GET, "")
+            do(recorder, crew[0], name, GET, "")
 
 
-def _do(recorder: Recorder, client: Client, name: str, act: str, text: str) -> None:
+def do(recorder: Recorder, client: Client, name: str, act: str, text: str) -> None:
+    """Do one act, and note what it came to in the words of the model."""
     path = f"memory/{name}"
 
-    def do() -> tuple[bool, object]:
+    def tell() -> tuple[bool, object]:
         if act == GET:
             told = client.do("cat", path)
-            if told.done:
-                return True, told.text
-            return False, None  # not there, or the mount is not
+            return told.done or _is_missing(told), told.text if told.done else None
         told = client.do("put" if act == SET else "append", path, text)
         return not told.unknown, "done" if told.done else told.code
 
-    recorder.record(name, client.kind, act, None if act == GET else text, do)
+    recorder.record(name, client.agent, act, None if act == GET else text, tell)
 
 
-def _judge(made: Fleet, values: Values, histories: Mapping[str, Sequence[Operation]]) -> None:
-    told: dict[str, list[Operation]] = {}
+def _is_missing(told: Told) -> bool:
+    # A command says it in words only, as it says all else.
+    return told.code == errno.ENOENT or "has no value" in told.text
+
+
+def meant(history: Sequence[Operation], away: Mapping[str, Sequence[Away]]) -> Sequence[Operation]:
+    """Return what was done, or may have been, and what was truly read; `away` is by shell.
+
+    To a shell nothing is there while its mount is away.
+    """
+
+    def is_meant(it: Operation) -> bool:
+        if it.act != GET:
+            return it.end is None or it.told == "done"
+        there = it.told is not None or not any(gap.meets(it) for gap in away.get(it.who, ()))
+        return it.end is not None and there
+
+    return [it for it in history if is_meant(it)]
+
+
+def _judge(
+    made: Fleet,
+    values: Values,
+    histories: Mapping[str, Sequence[Operation]],
+    crew: Party,
+    away: Mapping[str, Sequence[Away]],
+) -> None:
+    kinds = {it.agent: it.kind for it in crew.clients}
+    on_mounts = {who: it for who, it in away.items() if who in crew.mounts}
     for name, history in histories.items():
         values.histories += 1
-        values.by.update(it.who for it in history)
-        told[name] = []
+        values.by.update(kinds[it.who] for it in history)
         for it in history:
             if it.act != GET:
                 known = "unknown" if it.end is None else it.told
                 where = values.acknowledged if known == "done" else values.refused
                 (values.unknown if it.end is None else where)[it.act] += 1
-            # What was surely not done is no operation.
-            if it.act == GET or it.end is None or it.told == "done":
-                told[name].append(it)
         _look(made, values, name, history)
-    for name, all_told in told.items():
-        violation = check(register_of(all_told), without_unseen(all_told))
+    for name, history in histories.items():
+        told = meant(history, on_mounts)
+        values.missing += sum(it.act == GET and it.told is None for it in told)
+        violation = check(register_of(told), without_unseen(told))
         if violation is not None:
             values.violations[name] = violation
             say(f"  {name}: {violation}")
-            for each in sorted(all_told, key=lambda it: it.begin):
+            for each in sorted(told, key=lambda it: it.begin):
                 say(f"    {each}")
 
 

@@ -1,14 +1,20 @@
-"""What happens to mounts, hosts and the server while others work: one thing after another."""
+"""What happens to mounts, hosts and the server while others work: one thing after another.
+
+Who was away when is noted: only a lease that could not be renewed may run out (`leases`).
+"""
 
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, final
 
+from tests.faults.histories.clients import Client
 from tests.faults.histories.fleet import Fleet
+from tests.faults.histories.leases import Away
 from tests.mounts import Mount
 
 LASTS: Final = (0.5, 2.0)  # seconds
@@ -34,6 +40,7 @@ class Nemesis:
         self._kinds = kinds
         self._lasts = lasts
         self._next = time.monotonic() + chance.uniform(*BETWEEN)
+        self._away: list[tuple[Mount | None, Away]] = []  # None: the server
 
     def __str__(self) -> str:
         return f"meanwhile: {dict(self.met)}, {self.missed} mounts were not answered"
@@ -52,9 +59,17 @@ class Nemesis:
             "clock": self._step,
         }
         mount = self._chance.choice(self._made.mounts)
+        begin = time.monotonic_ns()
         if acts[kind](mount):
             self.met[kind] += 1
+            if kind != "clock":
+                whose = None if kind == "server" else mount
+                self._away.append((whose, Away(begin, time.monotonic_ns())))
         self._next = time.monotonic() + self._chance.uniform(*BETWEEN)
+
+    def away(self, mount: Mount | None) -> Sequence[Away]:
+        """Return when a mount was away so far, or the server; None: of who is on no mount."""
+        return [it for whose, it in self._away if whose is None or whose is mount]
 
     def mend(self) -> None:
         """See that everything is there: what a strike does it undoes itself."""
@@ -102,3 +117,18 @@ class Nemesis:
         with suppress(ProcessLookupError):
             mount.process.send_signal(signal.SIGUSR2)
         return True
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who acts, and on which mount each shell is."""
+
+    clients: Sequence[Client]
+    mounts: Mapping[str, Mount]
+
+    def away(self, nemesis: Nemesis | None) -> dict[str, Sequence[Away]]:
+        """Return by agent when its mount, or the server, was away so far."""
+        if nemesis is None:
+            return {}
+        return {it.agent: nemesis.away(self.mounts.get(it.agent)) for it in self.clients}

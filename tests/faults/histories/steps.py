@@ -1,7 +1,8 @@
 """Steps and locks while their holders die: claimed, finished, given back, taken over, taken.
 
 Mounts with a short lease are killed, stopped for longer than that, cut off, and have their clocks
-set; requests fail. Each step's history, and each lock's, must be one of `Step`; every step that
+set; requests fail. Each step's history, and each lock's, must be one of `Step`, in which a tenure
+ends by itself only after its mount was away, and its lease long over (`leases`); every step that
 `ready/take` gave out must be finished by one worker; a step's generation only rises.
 """
 
@@ -31,9 +32,12 @@ from tests.faults.histories.history import (
     Recorder,
     Step,
 )
-from tests.faults.histories.nemesis import Nemesis
+from tests.faults.histories.leases import Away, Leases, expiries
+from tests.faults.histories.nemesis import Nemesis, Party
+from tests.faults.histories.writes import Writes
 
 LEASE: Final = 6  # seconds; the deadline is a third of it
+DEADLINE: Final = LEASE / 3
 LONG: Final = 900  # seconds: where nobody is hurt, none runs out
 TOGETHER: Final = 6  # steps or locks that are fought for at once
 EACH: Final = 100  # operations on each, then come others
@@ -51,6 +55,7 @@ class Tenures:
     by: Counter[str] = field(default_factory=Counter)
     histories: int = 0
     taken_over: int = 0
+    written: int = 0  # leases begun, or begun anew
     generations: int = 0
     violations: dict[str, Violation] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
@@ -67,7 +72,7 @@ class Tenures:
         return (
             f"{self.count} operations, {dict(self.told)}, unknown {dict(self.unknown)}, by "
             f"{dict(self.by)}; {self.histories} histories, {self.taken_over} with takings-over, "
-            f"{self.generations} looks at generations, "
+            f"{self.written} leases written, {self.generations} looks at generations, "
             f"{len(self.violations)} not linearizable, {len(self.wrong)} wrong"
         )
 
@@ -83,13 +88,17 @@ class Things:
     owner: str
     generations: bool = False
     """Whether they only rise: a lock's begins anew when it was given back."""
+    given_up: bool = False
+    """Whether what could not be given back in time is given back later all the same."""
 
 
 STEPS: Final = Things(
     ("put", "steps/{}/claim"), ("put", "steps/{}/status"), ("rm", "steps/{}/claim"),
     "steps/{}/owner", generations=True,
 )  # fmt: skip
-LOCKS: Final = Things(("mkdir", "locks/{}"), None, ("rmdir", "locks/{}"), "locks/{}/owner")
+LOCKS: Final = Things(
+    ("mkdir", "locks/{}"), None, ("rmdir", "locks/{}"), "locks/{}/owner", given_up=True,
+)  # fmt: skip
 
 
 def steps(seed: int, count: int, *, quick: bool = False) -> Tenures:
@@ -107,6 +116,7 @@ def _tenures(seed: int, count: int, project: str, things: Things, *, quick: bool
     with fleet(seed, project, apart=0 if quick else 2) as made:
         crew = _crew(made, (seed,) if quick else (seed, None, None), LONG if quick else LEASE)
         nemesis = None if quick else Nemesis(made, random.Random(seed), lasts=(1.0, 2.5 * LEASE))
+        made.proxy.rules = (writes := Writes(project), *made.proxy.rules)
         begin = time.monotonic()
         batch = 0
         while found.count < count:
@@ -114,8 +124,8 @@ def _tenures(seed: int, count: int, project: str, things: Things, *, quick: bool
             each = min(EACH, -(-count // TOGETHER))
             names = [f"{project}-{batch}-{number}" for number in range(TOGETHER)]
             chance = random.Random(seed + batch)
-            _fight(crew, recorder, names, things, chance, nemesis, each * TOGETHER)
-            _judge(found, recorder.histories(), expiring=nemesis is not None)
+            _fight(crew.clients, recorder, names, things, chance, nemesis, each * TOGETHER)
+            judge(found, recorder.histories(), crew.away(nemesis), writes)
             batch += 1
             say(f"  {time.monotonic() - begin:.0f} s: {found.report()}")
             made.proxy.asked.clear()
@@ -123,16 +133,16 @@ def _tenures(seed: int, count: int, project: str, things: Things, *, quick: bool
     return found
 
 
-def _crew(made: Fleet, clocks: Sequence[int | None], lease: int) -> Sequence[Client]:
+def _crew(made: Fleet, clocks: Sequence[int | None], lease: int) -> Party:
     """Return agents on mounts, some with a clock of their own, and agents of the library."""
     mounts = [
-        made.mount("--lease", str(lease), "--deadline", str(LEASE / 3), clock=clock)
+        made.mount("--lease", str(lease), "--deadline", str(DEADLINE), clock=clock)
         for clock in clocks
     ]
-    crew: list[Client] = [
-        made.shell(it, f"s{n}{k}") for n, it in enumerate(mounts) for k in range(3)
-    ]
-    return [*crew, *made.agents_of(made.library(lease, LEASE / 3), ["l0", "l1", "l2"])]
+    on = {f"s{n}{k}": it for n, it in enumerate(mounts) for k in range(3)}
+    shells = [made.shell(it, agent) for agent, it in on.items()]
+    library = made.agents_of(made.library(lease, DEADLINE), ["l0", "l1", "l2"])
+    return Party([*shells, *library], on)
 
 
 def _fight(
@@ -194,6 +204,8 @@ def do(recorder: Recorder, client: Client, name: str, act: str, things: Things) 
                 return _known(told, {0: DONE, errno.EPERM: REFUSED})
             case "give back":
                 told = _ask(client, things.give_back, name)
+                if things.given_up and told.code == errno.ETIMEDOUT:
+                    return False, None
                 return _known(told, {0: DONE, errno.EPERM: REFUSED})
             case _:
                 told = client.do("cat", things.owner.format(name))
@@ -214,7 +226,13 @@ def _known(told: Told, words: Mapping[int, str]) -> tuple[bool, object]:
     return True, words.get(told.code)
 
 
-def _judge(found: Tenures, histories: Mapping[str, Sequence[Operation]], *, expiring: bool) -> None:
+def judge(
+    found: Tenures,
+    histories: Mapping[str, Sequence[Operation]],
+    away: Mapping[str, Sequence[Away]],
+    writes: Writes,
+) -> None:
+    """Judge the histories of steps or of locks, and note what is wrong; `away` is by agent."""
     for name, history in histories.items():
         found.histories += 1
         generations = [it for it in history if it.act in (GENERATION, TENURE)]
@@ -233,16 +251,21 @@ def _judge(found: Tenures, histories: Mapping[str, Sequence[Operation]], *, expi
         meant = [
             it for it in history if it.told is not None or (it.end is None and it.act != OWNER)
         ]
+        found.written += len(writes.of(name))
         violation = check(Step(), meant)
-        if violation is not None and expiring:
-            # A lease ran out; whose it was must still not be believed.
-            found.taken_over += 1
-            violation = check(Step(expires={it.who for it in history}), meant)
+        if violation is not None:
+            ran_out = expiries(meant, away, writes.of(name), Leases(LEASE, DEADLINE))
+            violation = check(Step(), [*meant, *ran_out])
+            found.taken_over += violation is None
         if violation is not None:
             found.violations[name] = violation
             say(f"  {name}: {violation}")
             for each in sorted(history, key=lambda it: it.begin):
                 say(f"    {each}")
+            for who in sorted({it.who for it in history} & away.keys()):
+                say(f"    {who} was away {away[who]}")
+            for write in writes.of(name):
+                say(f"    {write}")
 
 
 # ready/take
@@ -259,24 +282,24 @@ def take(seed: int, count: int, *, quick: bool = False) -> Tenures:
             for number, name in enumerate(names):
                 # Every third one comes after an earlier one.
                 first = f"{chance.choice(names[:number])}\n" if number % 3 == 2 else "\n"
-                told = crew[-1].do("put", f"steps/{name}/after", first)
+                told = crew.clients[-1].do("put", f"steps/{name}/after", first)
                 assert told.done, told
+        made.proxy.rules = (writes := Writes("take"), *made.proxy.rules)
         recorder = Recorder()
         nemesis = None if quick else Nemesis(made, chance, lasts=(1.0, 2.5 * LEASE))
         ends = time.monotonic() + PATIENCE + count
-        with ThreadPoolExecutor(len(crew)) as threads:
-            works = [
-                random.Random(seed + number) if nemesis else None for number in range(len(crew))
-            ]
+        with ThreadPoolExecutor(len(crew.clients)) as threads:
             running = [
-                threads.submit(_work, it, recorder, ends, work)
-                for it, work in zip(crew, works, strict=True)
+                threads.submit(
+                    _work, it, recorder, ends, random.Random(seed + number) if nemesis else None
+                )
+                for number, it in enumerate(crew.clients)
             ]
             while nemesis is not None and not any(it.done() for it in running):
                 nemesis.strike()
             for each in running:
                 each.result()
-        _judge(found, recorder.histories(), expiring=nemesis is not None)
+        judge(found, recorder.histories(), crew.away(nemesis), writes)
         _look(found, recorder.histories(), names, made)
         say(f"  {found.report()}")
         say(f"  {made.chance}; {nemesis or 'nobody was hurt'}")

@@ -80,11 +80,15 @@ def claim(who: str, told: str, begin: int, end: int | None) -> Operation:
     return Operation(who, "claim", None, told, begin, end)
 
 
+def expiry(of: Operation, begin: int) -> Operation:
+    return Operation(of.who, "expiry", of.begin, begin=begin)
+
+
 def test_a_step_has_one_holder() -> None:
     one, two = claim("a", "won", 0, 5), claim("b", "won", 1, 6)
     assert check(Step(), [one, claim("b", "held", 1, 6)]) is None
     assert check(Step(), [one, two]) is not None
-    assert check(Step(expires=["a"]), [one, two]) is None
+    assert check(Step(), [one, two, expiry(one, 2)]) is None
     given_back = Operation("a", "give back", None, "done", 2, 3)
     assert check(Step(), [one, given_back, claim("b", "won", 1, 9)]) is None
     assert check(Step(), [claim("a", "held", 0, 1)]) is not None
@@ -93,11 +97,29 @@ def test_a_step_has_one_holder() -> None:
 def test_a_finished_step_is_not_taken_nor_is_its_former_holder_believed() -> None:
     won, finished = claim("a", "won", 0, 1), Operation("a", "finish", None, "done", 2, 3)
     assert check(Step(), [won, finished, claim("b", "held", 4, 5)]) is None
-    assert check(Step(expires="ab"), [won, finished, claim("b", "won", 4, 5)]) is not None
+    ran_out = expiry(won, 1)
+    assert check(Step(), [won, ran_out, finished, claim("b", "won", 4, 5)]) is not None
     late = Operation("a", "finish", None, "done", 6, 7)
-    assert check(Step(expires="a"), [won, claim("b", "won", 4, 5), late]) is not None
-    assert check(Step(expires="a"), [won, claim("b", "won", 4, 5), refused("finish", 6)]) is None
+    assert check(Step(), [won, ran_out, claim("b", "won", 4, 5), late]) is not None
+    assert check(Step(), [won, ran_out, claim("b", "won", 4, 5), refused("finish", 6)]) is None
     assert check(Step(), [won, refused("finish", 6)]) is not None
+
+
+def test_only_the_tenure_whose_lease_ran_out_ends_by_itself_and_not_before() -> None:
+    won, taken = claim("a", "won", 0, 1), claim("b", "won", 4, 5)
+    assert check(Step(), [won, taken, expiry(won, 3)]) is None
+    assert check(Step(), [won, taken, expiry(won, 6)]) is not None
+    assert check(Step(), [won, taken, expiry(taken, 3)]) is not None
+    again = claim("a", "won", 6, 7)
+    own = Operation("a", "give back", None, "done", 4, 5)
+    first = [won, expiry(won, 3), own, again]
+    assert check(Step(), first) is None
+    assert check(Step(), [*first, claim("c", "won", 8, 9)]) is not None
+    given_back = Operation("b", "give back", None, "done", 5, 6)
+    others = [won, expiry(won, 3), taken, given_back, again]
+    assert check(Step(), others) is None
+    assert check(Step(), [*others, claim("c", "won", 8, 9)]) is not None
+    assert check(Step(), [*others, expiry(again, 8), claim("c", "won", 8, 9)]) is None
 
 
 def refused(act: str, begin: int) -> Operation:
