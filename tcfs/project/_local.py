@@ -16,11 +16,22 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that is this user's only, whatever the umask; not through a link."""
+    """Write a file that is this user's only, whatever the umask; not through a link.
+
+    Raises OSError; ENOSPC has a text that says where.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
+    try:
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.write(data)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(path.parent, "what must survive a crash") from None
+        raise
+
+
+def _full(directory: Path, what: str) -> OSError:
+    return OSError(errno.ENOSPC, f"no space left in {directory} for {what}; free some")
 
 
 @final
@@ -53,8 +64,7 @@ class LocalFile:
                 left, offset = left[count:], offset + count
         except OSError as error:
             if error.errno in _FULL:
-                text = f"no space left in {self._directory} for what is not stored yet; free some"
-                raise OSError(errno.ENOSPC, text) from None
+                raise _full(self._directory, "what is not stored yet") from None
             raise
 
     def truncate(self, size: int) -> None:
