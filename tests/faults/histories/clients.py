@@ -254,12 +254,15 @@ _SAID: Final = {
 }
 
 
+_LATER: Final = ("try again", "check the network", "asks for fewer requests")
+
+
 def _meaning(told: Told) -> int:
     for text, code in _SAID.items():
         if text in told.text:
             return code
     # What a command does not know and what it could not do in time is one to whoever reads it.
-    assert told.code == Exit.TIMED_OUT or "try again" in told.text, told
+    assert told.code == Exit.TIMED_OUT or any(it in told.text for it in _LATER), told
     return errno.EIO
 
 
