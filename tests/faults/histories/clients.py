@@ -254,7 +254,7 @@ _SAID: Final = {
 }
 
 
-_LATER: Final = ("try again", "check the network", "asks for fewer requests")
+_LATER: Final = ("try again", "read it back", "check the network", "asks for fewer requests")
 
 
 def _meaning(told: Told) -> int:
