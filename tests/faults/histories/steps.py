@@ -97,8 +97,8 @@ STEPS: Final = Things(
     "steps/{}/owner", generations=True,
 )  # fmt: skip
 LOCKS: Final = Things(
-    ("mkdir", "locks/{}"), None, ("rmdir", "locks/{}"), "locks/{}/owner", given_up=True,
-)  # fmt: skip
+    ("mkdir", "locks/{}"), None, ("rmdir", "locks/{}"), "locks/{}/owner", given_up=True
+)
 
 
 def steps(seed: int, count: int, *, quick: bool = False) -> Tenures:
