@@ -127,8 +127,9 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if unknown := [it for it in given.parts if it not in PARTS]:
         parser.error(f"no part is called {unknown[0]}")
-    # In the background a shell has it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In the background a shell has the first ignored; the second would leave mounts behind.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.default_int_handler)
     failed = []
     for name in given.parts or PARTS:
         run, much, little = PARTS[name]
