@@ -1,7 +1,6 @@
 """Answers that are none: what a client cannot make sense of tells nothing of what was done."""
 
 import re
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -78,15 +77,23 @@ async def test_a_copy_whose_answer_cannot_be_parsed_may_be_done(modified: str) -
 
 @pytest.mark.parametrize("base", [None, ETAG])
 @pytest.mark.parametrize("date", ["garbage", "Sun, 99 Nov 2026 14:00:29 GMT"])
-async def test_a_write_whose_date_cannot_be_parsed_is_not_told_as_not_done(
-    base: ETag | None, date: str
-) -> None:
-    with scripted.serving(scripted.answer("200 OK", ETag='"abc"', Date=date)) as (account, _):
+async def test_a_write_whose_date_cannot_be_parsed_is_done(base: ETag | None, date: str) -> None:
+    with scripted.serving(scripted.answer("200 OK", ETag='"abc"', Date=date)) as (account, seen):
         store = s3_store(account, "project")
-        with suppress(OutcomeUnknown):
-            stored = await store.put_dated("key", b"x", if_match=base)
-            assert (stored.etag, stored.offset) == ("abc", None)
+        stored = await store.put_dated("key", b"x", if_match=base)
+        assert (stored.etag, stored.offset) == ("abc", None)
         await store.aclose()
+    assert len(seen.lines) == 1
+
+
+@pytest.mark.parametrize("date", ["garbage", "Sun, 99 Nov 2026 14:00:29 GMT"])
+async def test_a_clock_that_cannot_be_parsed_is_none_and_asked_once(date: str) -> None:
+    said = scripted.answer("200 OK", b"<ListBucketResult/>", Date=date)
+    with scripted.serving(said) as (account, seen):
+        store = s3_store(account, "project")
+        assert await store.clock() is None
+        await store.aclose()
+    assert len(seen.lines) == 1
 
 
 @pytest.mark.parametrize("kind", [ValueError, TypeError, KeyError, OverflowError, RecursionError])
