@@ -343,11 +343,6 @@ async def test_attempt_of_unknown_outcome_is_looked_up_before_its_key_is_too_old
     store = MemoryStore()
     async with told(store, tmp_path) as project:
         store.fail("messages/*", Fault.ANSWER_LOST if arrived else Fault.DELAYED)
-
-        async def vanish() -> None:
-            away(store)
-
-        store.after("PUT", "agents/*", vanish)
         await project.outbox.send(BOX, B, "hi")
         away(store)
         await trio.sleep(YOUNG / 1_000_000_000 + 60)
